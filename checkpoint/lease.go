@@ -1,0 +1,64 @@
+package checkpoint
+
+import (
+	"time"
+
+	"github.com/standpipe/standpipe"
+)
+
+// A Lease is the right to deliver one shard, and how far that has come. It is
+// a value: every successful write returns a new one.
+type Lease struct {
+	Shard standpipe.ShardID
+	// Owner is the worker that may deliver the shard, unique per process
+	// start; empty when nobody may.
+	Owner string
+	// Counter moves with every write: a heartbeat and an optimistic lock (KCL leaseCounter).
+	Counter int64
+	// OwnerSwitches counts changes of owner since the last commit (KCL
+	// ownerSwitchesSinceCheckpoint).
+	OwnerSwitches int64
+	// Checkpoint is what is delivered: every record up to it is in a visible object.
+	Checkpoint standpipe.Position
+	// Pending is the prepared intent, nil when there is none.
+	Pending *Pending
+
+	Parents, Children  []standpipe.ShardID
+	HashStart, HashEnd string
+
+	// Epoch is the fencing number, raised by every Take.
+	Epoch int64
+	// Flush is the number of the last prepared flush; numbers of rolled-back
+	// flushes are burnt. Commits is the number of the last manifest, without gaps.
+	Flush, Commits int64
+	// Incarnation names this row's chain of manifests; it is made with the row,
+	// so a row that was deleted and made anew starts a chain of its own.
+	Incarnation string
+	// StreamCreated is the creation time of the stream the positions belong to.
+	StreamCreated time.Time
+	// StartTime is where the shard starts while Checkpoint is AT_TIMESTAMP.
+	StartTime time.Time
+	// Seen is the arrival time of the last committed record: younger than the
+	// stream's retention means that nothing after the checkpoint was trimmed.
+	Seen time.Time
+}
+
+// Pending is a prepared flush: KCL's pendingCheckpoint columns.
+type Pending struct {
+	// Position becomes the checkpoint when the flush is committed.
+	Position standpipe.Position
+	// State is the encoded intent. The store does not look inside.
+	State []byte
+}
+
+// Clone copies what a Lease points to; it keeps callers and stores from sharing memory.
+func (l Lease) Clone() Lease {
+	if l.Pending != nil {
+		p := *l.Pending
+		p.State = append([]byte(nil), p.State...)
+		l.Pending = &p
+	}
+	l.Parents = append([]standpipe.ShardID(nil), l.Parents...)
+	l.Children = append([]standpipe.ShardID(nil), l.Children...)
+	return l
+}
