@@ -1,0 +1,79 @@
+package consumer
+
+import (
+	"time"
+
+	"github.com/standpipe/standpipe"
+)
+
+// maxRecords is the most records a page can hold (GetRecords.Limit).
+const maxRecords = 10_000
+
+// sizes is what a reader knows of the sizes of its pages.
+type sizes struct {
+	mean  float64 // moving average of body lengths, bytes
+	last  int64   // length of the last body
+	pages int     // pages seen
+	whole int64   // room the page that did not fit needs, or 0
+	limit int32   // records to ask for
+}
+
+// tooLarge notes a page that did not fit and says what will.
+func (s *sizes) tooLarge(received, room int64) *TooLargeError {
+	s.whole = MaxPage
+	if room >= MaxPage {
+		if s.limit > 1 {
+			// Larger than any page should be: ask for fewer records at a time.
+			s.limit /= 2
+		} else {
+			s.whole = max(MaxPage, received+received/4)
+		}
+	}
+	return &TooLargeError{Need: s.whole, Room: room, received: received}
+}
+
+// fits notes the length of a body that was read.
+func (s *sizes) fits(n int64) {
+	if s.pages == 0 {
+		s.mean = float64(n)
+	}
+	s.mean += (float64(n) - s.mean) / 4
+	s.last, s.whole = n, 0
+	s.pages++
+	s.limit = min(s.limit*2, maxRecords)
+}
+
+// estimate is the room to reserve for the next page.
+func (s *sizes) estimate() int64 {
+	if s.whole > 0 {
+		return s.whole
+	}
+	return bounded(int64(max(s.mean*3/2, float64(s.last)*5/4)))
+}
+
+func bounded(n int64) int64 { return min(max(roundUp(n), MinPage), MaxPage) }
+
+// Estimate is the room in bytes to reserve before Fetch: half as much again as
+// recent pages needed, at least MinPage. Before the first page it is what can
+// have arrived since the start at a shard's write limit of 1 MiB/s, at most
+// MaxPage; after a page that did not fit, what that page needs.
+func (r *Reader) Estimate() int64 {
+	if r.sizes.pages > 0 || r.sizes.whole > 0 {
+		return r.sizes.estimate()
+	}
+	since := r.seen
+	switch r.start.Position.Sequence {
+	case standpipe.Latest:
+		return MinPage
+	case standpipe.AtTimestamp:
+		since = r.start.Time
+	}
+	if since.IsZero() {
+		return MaxPage
+	}
+	seconds := max(time.Since(since).Seconds(), 0)
+	if seconds > 16 {
+		return MaxPage
+	}
+	return bounded(int64(seconds * 1.5 * (1 << 20)))
+}
