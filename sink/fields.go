@@ -91,14 +91,11 @@ func year(of func(time.Time) int) func(int) step {
 	}
 }
 
-// weekYear has no upper limit in Java but the same gap, up to 19.
+// weekYear has the same gap but no upper limit.
 func weekYear(count int) step {
 	of := func(t time.Time) int { y, _ := week(t); return y }
 	if count > 19 {
 		return func(dst []byte, t time.Time) []byte { return appendInt(dst, of(t), count) }
-	}
-	if count == 19 {
-		return nil
 	}
 	return year(of)(count)
 }
