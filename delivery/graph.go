@@ -1,0 +1,60 @@
+package delivery
+
+import (
+	"slices"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
+)
+
+// A newcomer is a listed shard without a lease.
+type newcomer struct {
+	standpipe.Shard
+	// descends says that an ancestor was leased before: the shard is the
+	// continuation of something already delivered and starts at its beginning,
+	// whatever start is configured.
+	descends bool
+}
+
+// missing returns the listed shards that have no lease, children before their
+// parents: a crash in the middle of a first start then leaves children leased
+// at the configured start, and never a parent whose children look like growth.
+func missing(listed []standpipe.Shard, leases []checkpoint.Lease) []newcomer {
+	leased := map[standpipe.ShardID]bool{}
+	for _, l := range leases {
+		leased[l.Shard] = true
+	}
+	byID := map[standpipe.ShardID]standpipe.Shard{}
+	for _, s := range listed {
+		byID[s.ID] = s
+	}
+	memo := map[standpipe.ShardID]bool{}
+	var descends func(s standpipe.Shard) bool
+	descends = func(s standpipe.Shard) bool {
+		if d, ok := memo[s.ID]; ok {
+			return d
+		}
+		memo[s.ID] = false // a listing never has a cycle; a damaged one must not hang us
+		for _, p := range s.Parents {
+			if leased[p] || descends(byID[p]) {
+				memo[s.ID] = true
+				break
+			}
+		}
+		return memo[s.ID]
+	}
+	var news []newcomer
+	for _, s := range listed {
+		if !leased[s.ID] {
+			news = append(news, newcomer{s, descends(s)})
+		}
+	}
+	// Shard ids of a stream grow with time: a child's is larger than its parents'.
+	slices.SortFunc(news, func(a, b newcomer) int {
+		if a.ID > b.ID {
+			return -1
+		}
+		return 1
+	})
+	return news
+}

@@ -1,0 +1,142 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/batcher"
+	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/sink"
+)
+
+// recover finishes the flush that was prepared when the lease was taken. The
+// normal case needs neither Kinesis nor the configuration: it rolls forward.
+func (s *shard) recover(ctx context.Context) error {
+	if s.protocol.breaks.recover != nil {
+		return s.protocol.breaks.recover(ctx, s)
+	}
+	err := s.protocol.settle(ctx)
+	if errors.Is(err, errReread) {
+		s.metrics.rereads.Inc()
+		return nil // rolled back; reading begins at the checkpoint anyway
+	}
+	return err
+}
+
+// rebuild makes the lost objects of a plan anew: the range is read again, and
+// the records of exactly their ordinals go into new objects under new keys
+// (rule R7: only the encoding is redone, never the placement).
+func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (Plan, error) {
+	next := plan
+	next.Objects = append([]PlannedObject(nil), plan.Objects...)
+	writers := make([]*sink.Writer, len(lost))
+	digests := make([]standpipe.Digest, len(lost))
+	for k, n := range lost {
+		writers[k] = s.newWriter(i.ID, plan.Objects[n].ArrivalMin)
+	}
+	err := s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal int64, r *standpipe.Record) {
+		for k, n := range lost {
+			if !batcher.Has(plan.Objects[n].Ordinals, ordinal) {
+				continue
+			}
+			s.splitter.each(r, 0, func(line []byte, newline bool) {
+				digests[k].Add(line)
+				writers[k].Append(e, line, newline)
+			})
+		}
+	})
+	if err != nil {
+		return plan, fmt.Errorf("repair intent %s: %w", i.ID, err)
+	}
+	for k, n := range lost {
+		o := &next.Objects[n]
+		if o.Upload, err = s.finish(ctx, writers[k]); err != nil {
+			return plan, fmt.Errorf("repair intent %s: %w", i.ID, err)
+		}
+		o.Bytes, o.Lines, o.Hash = writers[k].Raw(), digests[k].Lines, digests[k].Sum()
+	}
+	return next, nil
+}
+
+// finish ends an object and stages it.
+func (s *shard) finish(ctx context.Context, w *sink.Writer) (up sink.Upload, err error) {
+	e, err := s.parts.Slots.Acquire(ctx)
+	if err != nil {
+		return up, err
+	}
+	w.Finish(e)
+	s.parts.Slots.Release(e)
+	err = s.protocol.hold.do(ctx, "stage "+w.Object().Key, dataLimit, func(ctx context.Context) (err error) {
+		up, err = w.Stage(ctx)
+		return err
+	})
+	return up, err
+}
+
+// reread calls each for every record of the intent's range, with its ordinal,
+// and demands that it is the very same range: retention may have trimmed it.
+func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(*sink.Encoder, int64, *standpipe.Record)) error {
+	source := s.open(consumer.Start{Position: i.Base, Time: s.lease().StartTime, Seen: s.lease().Seen})
+	var ordinal, need int64
+	for ordinal < plan.Records {
+		wait(ctx, source.Ready())
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		room := max(need, source.Estimate())
+		if err := s.parts.Budget.Acquire(ctx, roomFor(room)); err != nil {
+			return err
+		}
+		ended, err := s.page(ctx, source, room, func(e *sink.Encoder, page *consumer.Page) error {
+			for k := range page.Records {
+				r := &page.Records[k]
+				if ordinal == 0 && string(r.Sequence) != plan.First {
+					return trimmed(i, plan.First, string(r.Sequence))
+				}
+				if ordinal < plan.Records {
+					each(e, ordinal, r)
+				}
+				ordinal++
+			}
+			return nil
+		})
+		s.parts.Budget.Resize(roomFor(room), 0)
+		if large, ok := errors.AsType[*consumer.TooLargeError](err); ok {
+			need = large.Need
+			continue
+		}
+		if err != nil && standpipe.ClassOf(err) == standpipe.Fatal {
+			return err
+		}
+		if ended && ordinal < plan.Records {
+			return trimmed(i, plan.First, "the end of the shard")
+		}
+	}
+	return nil
+}
+
+// page reads one page of source and calls use under an encoder slot.
+func (s *shard) page(ctx context.Context, source Source, room int64, use func(*sink.Encoder, *consumer.Page) error) (ended bool, err error) {
+	if err := source.Fetch(ctx, room); err != nil {
+		return false, err
+	}
+	defer source.Done()
+	e, err := s.parts.Slots.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer s.parts.Slots.Release(e)
+	page, err := source.Decode()
+	if err != nil {
+		return false, err
+	}
+	return page.End, use(e, page)
+}
+
+func trimmed(i Intent, want, got string) error {
+	return &standpipe.Error{Class: standpipe.Fatal, Op: "read flush " + i.ID.String() + " again",
+		Err:  fmt.Errorf("it began with record %s, now %s comes first", want, got),
+		Hint: "objects of a prepared flush are gone and retention has trimmed their records: this is data loss, restore the objects named in the intent"}
+}
