@@ -1,0 +1,99 @@
+//go:build !nolocal
+
+package s3
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/embedgw"
+)
+
+const (
+	objectsDir    = "objects"
+	attributesDir = "attributes"
+
+	filesAtOnce   = 64 // versitygw's own bound on threads that wait for the disk
+	requestsMax   = 1000
+	partsMax      = 10_000  // S3's
+	copyBytesMax  = 5 << 30 // S3's
+	settingsBytes = 64 << 10
+)
+
+// ChildMain is the child's whole program; it returns the exit code. It serves
+// until standard input ends, or on SIGTERM. An interrupt from the terminal is
+// the parent's to judge.
+func ChildMain([]string) int {
+	signal.Ignore(os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := serve(ctx, os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, "local S3 server:", err)
+		return 1
+	}
+	return 0
+}
+
+func serve(ctx context.Context, stdin io.Reader) error {
+	in := bufio.NewReaderSize(stdin, settingsBytes)
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	var o order
+	if err := json.Unmarshal(line, &o); err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	store, err := open(o.Dir)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", o.Dir, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with the process at the latest
+		_, _ = io.Copy(io.Discard, in)
+		cancel()
+	}()
+	err = embedgw.RunVersityGW(ctx, store, &embedgw.Config{
+		RootUserAccess: o.AccessKey, RootUserSecret: o.SecretKey, Region: o.Region, Ports: []string{o.Addr},
+		HealthPath: o.Health, Quiet: true, KeepAlive: true,
+		MaxConnections: requestsMax, MaxRequests: requestsMax, MultipartMaxParts: partsMax,
+	})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// open serves <dir>/objects. Attributes are kept in the files' own where the
+// file system can, else beside them; a folder once begun that way stays so.
+func open(dir string) (*posix.Posix, error) {
+	objects, attributes := filepath.Join(dir, objectsDir), filepath.Join(dir, attributesDir)
+	if err := os.MkdirAll(objects, 0o750); err != nil {
+		return nil, err
+	}
+	opts := posix.PosixOpts{Concurrency: filesAtOnce, CopyObjectThreshold: copyBytesMax}
+	_, err := os.Stat(attributes)
+	if err != nil && (meta.XattrMeta{}).Test(objects) == nil {
+		return posix.New(objects, meta.XattrMeta{}, opts)
+	}
+	if err := os.MkdirAll(attributes, 0o750); err != nil {
+		return nil, err
+	}
+	beside, err := meta.NewSideCar(attributes)
+	if err != nil {
+		return nil, err
+	}
+	opts.SideCarDir = attributes
+	return posix.New(objects, beside, opts)
+}

@@ -1,0 +1,54 @@
+package s3
+
+import (
+	"crypto/tls"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+const (
+	// attempts is the SDK's own, the first included: one immediate repeat heals a
+	// pooled connection that the peer had closed; longer trouble is delivery's,
+	// which knows the lease and the memory budget.
+	attempts = 2
+	// idleConns covers the shards of one process; each uploads one part at a time.
+	idleConns = 128
+	// headerTimeout is how long S3 may be silent after a request is written.
+	headerTimeout = 60 * time.Second
+)
+
+// NewClient returns a client for a Sink. It takes region and credentials from
+// cfg, and the endpoint too (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, endpoint_url
+// in the shared configuration); a custom endpoint is addressed by path. HTTP/1.1
+// with pooled connections: one HTTP/2 connection would be the bottleneck.
+//
+// An HTTP client in cfg that is not the SDK's own is used as it is.
+func NewClient(cfg aws.Config) *s3.Client {
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = awshttp.NewBuildableClient()
+	}
+	if b, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
+		cfg.HTTPClient = b.WithTransportOptions(func(t *http.Transport) {
+			t.ForceAttemptHTTP2 = false
+			t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConns, idleConns
+			t.ResponseHeaderTimeout = headerTimeout
+		})
+	}
+	return s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.RetryMaxAttempts = attempts
+		o.UsePathStyle = o.BaseEndpoint != nil
+		// A configuration built by hand leaves these unset, which means no checksum.
+		if o.RequestChecksumCalculation == 0 {
+			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
+		}
+		if o.ResponseChecksumValidation == 0 {
+			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
+		}
+		o.DisableLogOutputChecksumValidationSkipped = true // multipart checksums cannot be validated on GET
+	})
+}
