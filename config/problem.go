@@ -20,7 +20,8 @@ type Problem struct {
 	Message string `json:"message"`
 	// Fix is what to write instead, or empty.
 	Fix string `json:"fix,omitempty"`
-	// Source is the line as it stands in the file.
+	// Source is the line as it stands in the file, control characters replaced so
+	// that a file cannot drive a terminal. Empty where no line is to blame.
 	Source string `json:"source,omitempty"`
 }
 
@@ -31,11 +32,10 @@ func (p Problem) String() string {
 	if p.Path != "" {
 		b.WriteString(p.Path + ": ")
 	}
-	b.WriteString(p.Message)
-	if p.Fix != "" {
-		b.WriteString("; " + p.Fix)
+	if p.Fix == "" {
+		return b.String() + p.Message
 	}
-	return b.String()
+	return b.String() + strings.TrimSuffix(p.Message, ".") + "; " + p.Fix
 }
 
 // Problems are all that is wrong in a file, in the order of their places. As an

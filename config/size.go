@@ -57,6 +57,9 @@ func (s *Size) UnmarshalText(text []byte) error {
 		*s = Size(n) * u.size
 		return nil
 	}
+	if strings.HasPrefix(unit, ".") {
+		return &wrong{quote(string(text)) + " has a fraction", "write a whole number of a smaller unit"}
+	}
 	if unit == "" {
 		return &wrong{quote(string(text)) + " has no unit", "write the unit, such as " + digits + "MiB (B, KiB, MiB, GiB or TiB)"}
 	}
