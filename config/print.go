@@ -83,7 +83,7 @@ func hasContent(v reflect.Value) bool {
 }
 
 // plain is text that no YAML reader takes for anything but itself.
-var plain = regexp.MustCompile(`^[A-Za-z./][A-Za-z0-9./_+:-]*[A-Za-z0-9/]$`)
+var plain = regexp.MustCompile(`^(\./|/|[A-Za-z])[A-Za-z0-9./_+:-]*[A-Za-z0-9/]$`)
 
 // scalarText writes a value as YAML. Text that could be misread is quoted as in
 // JSON, which is YAML.
