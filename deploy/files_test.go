@@ -3,8 +3,11 @@ package deploy
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -116,6 +119,28 @@ func TestOnlyPlaceholdersAreNamed(t *testing.T) {
 			if len(word) == 12 && word != "000000000000" {
 				t.Errorf("%s names the account %s", name, word)
 			}
+		}
+	}
+}
+
+// The README names every file, and every file it names is there.
+func TestReadmeNamesEveryFile(t *testing.T) {
+	readme := readText(t, "README.md")
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(name, ".go") || name == "README.md" {
+			return err
+		}
+		if !strings.Contains(readme, name) {
+			t.Errorf("%s is not in README.md", name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?:file://|`)((?:iam|ecs|systemd)/[a-zA-Z0-9./-]+|s3-[a-z.]+)").FindAllStringSubmatch(readme, -1) {
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("README.md names %s: %v", m[1], err)
 		}
 	}
 }
