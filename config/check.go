@@ -193,7 +193,6 @@ func (k checker) processor(path string, p Processor) {
 		return
 	}
 	switch {
-	case p.Type == "" && !k.given(path): // noted as missing
 	case p.Type != "AppendDelimiterToRecord":
 		w := obeyChoice(p.Type, []string{"AppendDelimiterToRecord"}, false)
 		k.flag(path, w.message, w.fix)

@@ -267,6 +267,38 @@ func TestProblemsAsJSON(t *testing.T) {
 	}
 }
 
+// A file that is no configuration at all does not fill the screen, and a long
+// line is shown around the mistake.
+func TestWhatIsShownIsBounded(t *testing.T) {
+	for _, data := range []string{
+		strings.Repeat("key: 1\n", 9000),
+		"Standpipe: {" + strings.Repeat("Folder: [1], ", 4500) + "}",
+	} {
+		_, err := Parse("other.yaml", []byte(data), nil)
+		ps, _ := errors.AsType[Problems](err)
+		if len(ps) != problemsMax+1 || !strings.Contains(ps[problemsMax].Message, "more problems") {
+			t.Errorf("%d problems, want %d and one that counts the rest", len(ps), problemsMax)
+		}
+		if n := len(err.Error()); n > 64<<10 {
+			t.Errorf("%d KiB are shown", n>>10)
+		}
+	}
+}
+
+func TestCaretPointsAtTheSameCharacterInAWindow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		source := []rune(rapid.StringOfN(rapid.SampledFrom([]rune("ab 한\t")), 1, 600, -1).Draw(t, "source"))
+		column := rapid.IntRange(1, len(source)).Draw(t, "column")
+		shown, at := window(string(source), column)
+		if got := []rune(shown)[at-1]; got != source[column-1] {
+			t.Fatalf("column %d of %d is %q, shown at %d as %q", column, len(source), source[column-1], at, got)
+		}
+		if n := len([]rune(shown)); n > windowMax+2 {
+			t.Fatalf("%d characters are shown", n)
+		}
+	})
+}
+
 // A document of brackets costs the parser seconds per 64 KiB; it is not shown to it.
 func TestDeepNestingIsRefusedBeforeParsing(t *testing.T) {
 	for _, unit := range []string{"[", "{a: ", "- ", "? ", "&a ", "!t "} {

@@ -54,12 +54,33 @@ func (ps Problems) Render(w io.Writer) error {
 	var b strings.Builder
 	for _, p := range ps {
 		b.WriteString(p.String() + "\n")
-		if p.Source != "" {
-			b.WriteString("    " + p.Source + "\n    " + caret(p.Source, p.Column) + "\n")
+		if source, column := window(p.Source, p.Column); source != "" {
+			b.WriteString("    " + source + "\n    " + caret(source, column) + "\n")
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// windowMax is the length in characters up to which a source line is shown whole.
+const windowMax = 160
+
+// window cuts a long line to what surrounds a column.
+func window(source string, column int) (string, int) {
+	runes := []rune(source)
+	if len(runes) <= windowMax {
+		return source, column
+	}
+	from := max(0, min(column-1-windowMax/2, len(runes)-windowMax))
+	to := from + windowMax
+	shown := string(runes[from:to])
+	if to < len(runes) {
+		shown += "…"
+	}
+	if from > 0 {
+		shown, column = "…"+shown, column+1
+	}
+	return shown, column - from
 }
 
 // caret points at a column of the line above it; tabs are kept so that both
@@ -78,12 +99,25 @@ func caret(source string, column int) string {
 	return b.String() + "^"
 }
 
-// sorted orders problems by place, and drops repetitions.
+// problemsMax is how many problems of one file are shown. It bounds what a file
+// that is no configuration at all can make us print.
+const problemsMax = 100
+
+// sorted orders problems by place, drops repetitions, and what is over problemsMax.
 func sorted(ps Problems) Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return slices.Compact(ps)
+	ps = slices.Compact(ps)
+	if over := len(ps) - problemsMax; over > 0 {
+		last := ps[problemsMax-1]
+		ps = append(ps[:problemsMax:problemsMax], Problem{
+			File: last.File, Line: last.Line, Column: last.Column,
+			Message: fmt.Sprintf("%d more problems from here on", over),
+			Fix:     "correct those above first, and check that this is the right file",
+		})
+	}
+	return ps
 }
 
 // A wrong says what is wrong with a value, before its place is known.
