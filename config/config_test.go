@@ -302,7 +302,7 @@ func TestCaretPointsAtTheSameCharacterInAWindow(t *testing.T) {
 // A document of brackets costs the parser seconds per 64 KiB; it is not shown to it.
 func TestDeepNestingIsRefusedBeforeParsing(t *testing.T) {
 	for _, unit := range []string{"[", "{a: ", "- ", "? ", "&a ", "!t "} {
-		data := strings.Repeat(unit, fileBytesMax/len(unit))
+		data := strings.Repeat(unit, fileBytesMax/8/len(unit))
 		_, err := Parse("deep", []byte(data), nil)
 		ps, ok := errors.AsType[Problems](err)
 		if !ok || !strings.Contains(ps[0].Message, "nested deeper") {
