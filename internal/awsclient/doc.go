@@ -1,0 +1,12 @@
+// Package awsclient builds the AWS clients of the command line: one HTTP
+// client, one way to load settings, one place that classifies errors.
+//
+// It promises three things.
+//
+//   - Settings come from where every AWS tool looks: the shared files and the
+//     AWS_* variables, AWS_ENDPOINT_URL_KINESIS and AWS_ENDPOINT_URL_S3 included.
+//   - The HTTP client speaks HTTP/1.1 (HTTP/2 costs half as much processor time
+//     again for large Kinesis bodies) and hands net/http request bodies it can
+//     see are in memory, see HTTPClient for what breaks otherwise.
+//   - The SDK never retries by itself: whoever sends owns the one retry policy.
+package awsclient
