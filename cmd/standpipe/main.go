@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line: one field for each sub-command.
+type cli struct {
+	globals
+
+	Produce     produceCommand     `cmd:"" help:"Send files, standard input or generated events to a stream or a URL."`
+	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
+	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
+	Version     versionCommand     `cmd:"" help:"Say which build this is."`
+}
+
+// globals are the flags of every command.
+type globals struct {
+	Region string `help:"AWS region, instead of AWS_REGION and the profile's." placeholder:"NAME"`
+}
+
+const description = `Archive Kinesis streams to S3, each record in exactly one object.
+
+AWS settings come from the usual places: AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID,
+AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3, ~/.aws.
+
+` + exitCodes
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first signal asks; after it the default is back, and a second one kills.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program without its process: it returns the exit code. Ending ctx
+// is the interrupt.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var (
+		c      cli
+		asked  bool // --help was given and answered
+		code   int
+		out    = newConsole(stdin, stdout, stderr)
+		helpTo = stdout
+	)
+	if len(args) == 0 {
+		args, helpTo, code = []string{"--help"}, stderr, exitUsage
+	}
+	parser, err := kong.New(&c,
+		kong.Name("standpipe"),
+		kong.Description(description),
+		kong.Writers(helpTo, stderr),
+		kong.Exit(func(int) { asked = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoAppDescFormat: true, NoExpandSubcommands: true}),
+		kong.ValueFormatter(kong.DefaultHelpValueFormatter),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&c.globals, out),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "standpipe:", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if asked {
+		return code
+	}
+	if err != nil {
+		return out.fail(usage(withCommand(err)))
+	}
+	err = command.Run()
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	return out.fail(err)
+}
+
+// withCommand adds to a parse error where its help is.
+func withCommand(err error) error {
+	parse, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || parse.Context == nil || parse.Context.Command() == "" {
+		return fmt.Errorf("%w; see standpipe --help", err)
+	}
+	name := parse.Context.Selected()
+	if name == nil {
+		return fmt.Errorf("%w; see standpipe --help", err)
+	}
+	return fmt.Errorf("%w; see standpipe %s --help", err, name.Name)
+}

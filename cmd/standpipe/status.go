@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/status"
+)
+
+const (
+	statusTimeout = 10 * time.Second
+	// statusMax bounds an answer: 10,000 shards are about 4 MB.
+	statusMax = 32 << 20
+)
+
+type statusCommand struct {
+	URL             string        `placeholder:"URL" help:"Ask this address (default: /api/status of STANDPIPE_STATUS_ADDRESS, else of 127.0.0.1:9410)."`
+	JSON            bool          `help:"Write the report as JSON."`
+	Watch           bool          `short:"w" help:"Again and again until Ctrl-C."`
+	Interval        time.Duration `default:"2s" help:"Time between two looks of --watch."`
+	FailIfFreshness time.Duration `placeholder:"AGE" help:"Exit 1 when the oldest undelivered record is older, for cron and alarms."`
+}
+
+func (statusCommand) Help() string {
+	return `Ages are seen from the process that reports. Behind is how far reading is behind the newest
+record; oldest is the age of the oldest record that waits to be delivered.
+
+Examples:
+
+    standpipe status
+    standpipe status --watch
+    standpipe status --fail-if-freshness 15m > /dev/null
+    standpipe status --json | jq '.shards[] | select(.state == "failed")'`
+}
+
+func (s *statusCommand) Run(ctx context.Context, out *console) error {
+	address, err := statusURL(s.URL, os.Getenv(statusAddressVariable), "/api/status")
+	switch {
+	case err != nil:
+		return usage(err)
+	case s.Watch && s.FailIfFreshness != 0:
+		return usagef("--fail-if-freshness looks once: leave --watch out")
+	case s.FailIfFreshness < 0:
+		return usagef("--fail-if-freshness %v: give a positive duration like 15m", s.FailIfFreshness)
+	case s.Interval <= 0:
+		return usagef("--interval %v: give a positive duration like 2s", s.Interval)
+	}
+	if s.Watch {
+		return s.watch(ctx, address, out)
+	}
+	report, err := s.look(ctx, address, out)
+	if err != nil {
+		return err
+	}
+	if age := report.FreshnessSeconds.Duration(); s.FailIfFreshness > 0 && age > s.FailIfFreshness {
+		return fmt.Errorf("the oldest undelivered record is %s old, the limit is %s", formatAge(age), formatAge(s.FailIfFreshness))
+	}
+	return nil
+}
+
+// watch looks until ctx ends, which is the ordinary end and no error. A look
+// that fails is shown, and the next one may succeed: processes restart.
+func (s *statusCommand) watch(ctx context.Context, address string, out *console) error {
+	tick := time.NewTicker(s.Interval)
+	defer tick.Stop()
+	for {
+		if out.stdoutTTY && !s.JSON {
+			fmt.Fprint(out.stdout, "\x1b[H\x1b[2J")
+		}
+		if _, err := s.look(ctx, address, out); err != nil && ctx.Err() == nil {
+			out.note("standpipe: %v", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// look asks once and shows the answer.
+func (s *statusCommand) look(ctx context.Context, address string, out *console) (status.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	var report status.Report
+	body, err := fetch(ctx, address, statusMax)
+	if err != nil {
+		return report, err
+	}
+	if err := json.Unmarshal(body, &report); err != nil || report.Schema == 0 {
+		return report, errors.Join(fmt.Errorf("%s did not answer with a report: is that standpipe?", address), err)
+	}
+	if report.Schema != status.SchemaVersion {
+		return report, fmt.Errorf("%s answers with schema %d, this command knows %d: use the version that runs there",
+			address, report.Schema, status.SchemaVersion)
+	}
+	if s.JSON {
+		_, err = out.stdout.Write(body)
+		return report, err
+	}
+	return report, writeReport(out.stdout, report, out)
+}
+
+// paint is how a report marks what matters.
+type paint interface {
+	bold(s string) string
+	red(s string) string
+}
+
+// writeReport renders a report for people. Ages are relative to its own time.
+func writeReport(w io.Writer, r status.Report, p paint) error {
+	var b strings.Builder
+	name := r.Stream.Name
+	if r.Stream.Delivery != "" && r.Stream.Delivery != name {
+		name = r.Stream.Delivery + " (" + name + ")"
+	}
+	fmt.Fprintf(&b, "%s -> %s\n", p.bold(name), r.Stream.Destination)
+	fmt.Fprintf(&b, "worker %s  %s  up %s  at %s\n", r.Worker.ID, r.Worker.Version,
+		formatAge(r.Worker.UptimeSeconds.Duration()), r.Time.UTC().Format(time.RFC3339))
+	b.WriteString(freshnessLine(r, p))
+	fmt.Fprintf(&b, "read %s records, %s   delivered %s lines   rejected %s   objects %s, %s\n\n",
+		formatCount(r.Totals.RecordsRead), formatBytes(r.Totals.BytesRead), formatCount(r.Totals.LinesDelivered),
+		redIf(p, r.Totals.LinesRejected > 0, formatCount(r.Totals.LinesRejected)),
+		formatCount(r.Totals.ObjectsPublished), formatBytes(r.Totals.BytesPublished))
+	if err := writeTable(&b, shardRows(r, p)); err != nil {
+		return err
+	}
+	writeIntents(&b, r)
+	writeTroubles(&b, r, p)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func freshnessLine(r status.Report, p paint) string {
+	fresh := "nothing waits"
+	if r.FreshnessSeconds != nil {
+		fresh = "freshness " + formatAge(r.FreshnessSeconds.Duration())
+		if limit := r.FreshnessLimitSeconds; limit != nil {
+			// Twice the interval is where the alarm stands: one for the batch, one for delivery.
+			late := *r.FreshnessSeconds > 2**limit
+			fresh = redIf(p, late, fresh+" (interval "+formatAge(limit.Duration())+")")
+		}
+	}
+	s := fresh
+	if r.HeadroomSeconds != nil {
+		s += "   headroom " + formatAge(r.HeadroomSeconds.Duration())
+	}
+	s += "   buffered " + formatBytes(r.BufferedBytes)
+	if r.BufferLimitBytes > 0 {
+		s += " of " + formatBytes(r.BufferLimitBytes)
+	}
+	return s + "\n"
+}
+
+func redIf(p paint, yes bool, s string) string {
+	if yes {
+		return p.red(s)
+	}
+	return s
+}
+
+func shardRows(r status.Report, p paint) [][]cell {
+	var head []cell
+	for i, h := range []string{"SHARD", "STATE", "OWNER", "BEHIND", "BUFFERED", "OLDEST", "LAST OBJECT", "CHECKPOINT"} {
+		head = append(head, cell{text: h, right: i >= 3 && i <= 6, dress: p.bold})
+	}
+	rows := [][]cell{head}
+	for _, s := range r.Shards {
+		state := cell{text: string(s.State)}
+		if s.State == status.ShardFailed {
+			state.dress = p.red
+		}
+		owner := s.Owner
+		if s.Mine {
+			owner = "this"
+		}
+		buffered := "-"
+		if s.Mine {
+			buffered = formatBytes(s.BufferedBytes)
+		}
+		last := "-"
+		if s.LastObject != nil {
+			last = formatAge(r.Time.Sub(s.LastObject.Time)) + " ago"
+		}
+		rows = append(rows, []cell{
+			{text: string(s.ID)}, state, {text: dash(owner)},
+			{text: seconds(s.BehindSeconds), right: true}, {text: buffered, right: true},
+			{text: seconds(s.OldestSeconds), right: true}, {text: last, right: true},
+			{text: position(s.Checkpoint)},
+		})
+	}
+	return rows
+}
+
+func writeIntents(b *strings.Builder, r status.Report) {
+	if len(r.Intents) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\npending intents: %d\n", len(r.Intents))
+	for _, i := range r.Intents {
+		age := ""
+		if !i.Prepared.IsZero() {
+			age = "  prepared " + formatAge(r.Time.Sub(i.Prepared)) + " ago"
+		}
+		fmt.Fprintf(b, "  %s  %s  %d objects, %s  to %s%s\n", i.Shard, i.ID, i.Objects, formatBytes(i.Bytes), position(&i.Last), age)
+	}
+}
+
+func writeTroubles(b *strings.Builder, r status.Report, p paint) {
+	if len(r.Gaps) > 0 {
+		fmt.Fprintf(b, "\n%s\n", p.red(fmt.Sprintf("gaps: %d (records that were gone before they could be read)", len(r.Gaps))))
+		for _, g := range r.Gaps {
+			fmt.Fprintf(b, "  %s  after %s until %s  found %s  %s\n", g.Shard, position(&g.After), position(g.Until),
+				g.Found.UTC().Format(time.RFC3339), g.Cause)
+		}
+	}
+	troubles := r.Problems
+	for _, s := range r.Shards {
+		if s.Problem != "" {
+			troubles = append(troubles[:len(troubles):len(troubles)], status.Problem{Time: r.Time, Text: string(s.ID) + ": " + s.Problem})
+		}
+	}
+	if len(troubles) > 0 {
+		b.WriteString("\nlast problems\n")
+	}
+	for _, t := range troubles {
+		fmt.Fprintf(b, "  %s ago  %s\n", formatAge(r.Time.Sub(t.Time)), t.Text)
+	}
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func seconds(s *status.Seconds) string {
+	if s == nil {
+		return "-"
+	}
+	return formatAge(s.Duration())
+}
+
+// position shortens a sequence number of 56 digits to its ends; --json has it whole.
+func position(p *standpipe.Position) string {
+	if p == nil {
+		return "-"
+	}
+	s := p.String()
+	if len(s) > 20 && standpipe.ValidSequence(p.Sequence) {
+		return s[:4] + "..." + s[len(s)-12:]
+	}
+	return s
+}
