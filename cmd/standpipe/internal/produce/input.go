@@ -145,21 +145,22 @@ func (in *Input) isCSV(name string) bool {
 func (in *Input) lines(r io.Reader, label string, yield func(Record, error) bool) (bool, error) {
 	l := newLineReader(r)
 	for {
-		data, length, err := l.next()
+		data, tooLong, err := l.next()
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		record := Record{Source: label, Line: l.line, Data: data}
-		switch {
-		case length > LineMax:
-			err = record.reject("%d bytes, the longest line is %d", length, LineMax)
-		case length == 0:
+		if l.line == 1 {
+			data = bytes.TrimPrefix(data, []byte("\ufeff"))
+		}
+		if len(data) == 0 && !tooLong {
 			continue
-		case l.line == 1:
-			record.Data = bytes.TrimPrefix(data, []byte("\ufeff"))
+		}
+		record := Record{Source: label, Line: l.line, Data: data}
+		if tooLong {
+			err = record.reject("longer than %d bytes, the longest line that is read", LineMax)
 		}
 		if err == nil && in.Encoding != EncodingUTF8 && in.Encoding != "" && bytes.ContainsRune(data, utf8.RuneError) {
 			err = record.reject("holds bytes that are not %s", in.Encoding)

@@ -19,13 +19,15 @@ func newLineReader(r io.Reader) *lineReader {
 
 // next returns a fresh copy of the next line without its newline and without
 // one carriage return before it. A line longer than LineMax is read to its end
-// and comes back as nil with its length.
-func (l *lineReader) next() (line []byte, length int64, err error) {
-	var chunk []byte
+// and only reported.
+func (l *lineReader) next() (line []byte, tooLong bool, err error) {
+	const endMax = 2 // a carriage return and a newline are not part of the line
+	length := 0
 	for {
+		var chunk []byte
 		chunk, err = l.in.ReadSlice('\n')
-		length += int64(len(chunk))
-		if length <= LineMax+2 { // a newline and a carriage return are not part of the line
+		length += len(chunk)
+		if length <= LineMax+endMax {
 			line = append(line, chunk...)
 		} else {
 			line = nil
@@ -34,20 +36,14 @@ func (l *lineReader) next() (line []byte, length int64, err error) {
 			break
 		}
 	}
-	if length == 0 && err != nil {
-		return nil, 0, err
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, 0, err
+	if err != nil && (length == 0 || !errors.Is(err, io.EOF)) {
+		return nil, false, err
 	}
 	l.line++
-	if length > LineMax+2 {
-		return nil, length, nil
-	}
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
-	if len(line) > LineMax {
-		return nil, int64(len(line)), nil
+	if length > LineMax+endMax || len(line) > LineMax {
+		return nil, true, nil
 	}
-	return line, int64(len(line)), nil
+	return line, false, nil
 }
