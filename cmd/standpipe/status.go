@@ -122,7 +122,7 @@ func writeReport(w io.Writer, r status.Report, p paint) error {
 		name = r.Stream.Delivery + " (" + name + ")"
 	}
 	fmt.Fprintf(&b, "%s -> %s\n", p.bold(name), r.Stream.Destination)
-	fmt.Fprintf(&b, "worker %s  %s  up %s  at %s\n", r.Worker.ID, r.Worker.Version,
+	fmt.Fprintf(&b, "worker %s  %s  up %s  at %s\n", dash(r.Worker.ID), dash(r.Worker.Version),
 		formatAge(r.Worker.UptimeSeconds.Duration()), r.Time.UTC().Format(time.RFC3339))
 	b.WriteString(freshnessLine(r, p))
 	fmt.Fprintf(&b, "read %s records, %s   delivered %s lines   rejected %s   objects %s, %s\n\n",
@@ -221,17 +221,17 @@ func writeTroubles(b *strings.Builder, r status.Report, p paint) {
 				g.Found.UTC().Format(time.RFC3339), g.Cause)
 		}
 	}
-	troubles := r.Problems
+	var lines []string
+	for _, t := range r.Problems {
+		lines = append(lines, formatAge(r.Time.Sub(t.Time))+" ago  "+t.Text)
+	}
 	for _, s := range r.Shards {
 		if s.Problem != "" {
-			troubles = append(troubles[:len(troubles):len(troubles)], status.Problem{Time: r.Time, Text: string(s.ID) + ": " + s.Problem})
+			lines = append(lines, string(s.ID)+"  "+s.Problem)
 		}
 	}
-	if len(troubles) > 0 {
-		b.WriteString("\nlast problems\n")
-	}
-	for _, t := range troubles {
-		fmt.Fprintf(b, "  %s ago  %s\n", formatAge(r.Time.Sub(t.Time)), t.Text)
+	if len(lines) > 0 {
+		b.WriteString("\nlast problems\n  " + strings.Join(lines, "\n  ") + "\n")
 	}
 }
 
