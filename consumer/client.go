@@ -23,7 +23,7 @@ import (
 const callTimeout = 15 * time.Second
 
 // A Client talks to one stream. It is safe for concurrent use by any number of
-// readers; nothing in it has to be closed.
+// readers.
 type Client struct {
 	api  *kinesis.Client
 	name string
@@ -87,6 +87,16 @@ func NewClient(cfg aws.Config, stream string, opts ...Option) *Client {
 	})
 	c.api = kinesis.NewFromConfig(cfg, kopts...)
 	return c
+}
+
+// Close closes idle connections; those in use close after their call. Calls
+// made later open new ones.
+func (c *Client) Close() {
+	if h, ok := c.api.Options().HTTPClient.(inMemory); ok {
+		if idle, ok := h.next.(interface{ CloseIdleConnections() }); ok {
+			idle.CloseIdleConnections()
+		}
+	}
 }
 
 // Name is the stream's name, also when the client was given an ARN.

@@ -31,6 +31,9 @@ func (p *parsed) reset() {
 // body changed. What it does not expect is given, before anything was changed,
 // to the SDK's own decoder, and counted.
 func (c *Client) parse(body []byte, stock stockDecoder) (*parsed, error) {
+	if len(body) == 0 {
+		return nil, errors.New("the answer is empty") // the SDK would take it for a page
+	}
 	p, _ := c.parsed.Get().(*parsed)
 	if p == nil {
 		p = new(parsed)

@@ -53,10 +53,12 @@ func classify(op string, err error) error {
 	case "ValidationException", "SerializationException", "UnknownOperationException", "DryRunOperationException":
 		e.Class = standpipe.Fatal
 	case "":
-		if credentials(err) {
+		if unsigned(err) {
 			e.Class = standpipe.Denied
 			e.Hint = "check the AWS credentials of this process"
+			break
 		}
+		e.Class = classOfStatus(err)
 	default:
 		e.Class = classOfStatus(err)
 	}
@@ -89,9 +91,9 @@ func codeOf(err error) string {
 	return api.ErrorCode()
 }
 
-// credentials reports whether a call failed before it was sent because there
+// unsigned reports whether a call failed before it was sent because there
 // was nothing to sign it with.
-func credentials(err error) bool {
+func unsigned(err error) bool {
 	return strings.Contains(err.Error(), "get identity:") || strings.Contains(err.Error(), "failed to refresh cached credentials")
 }
 

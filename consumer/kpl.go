@@ -104,8 +104,10 @@ func Unpack(rec standpipe.Record, mode Deaggregation, shard HashRange, yield fun
 		return plain()
 	}
 	res.Corrupt = !whole
+	res.Dropped = int64(len(a.users) - keep)
 	for i := range a.users[:keep] {
 		if mode == InRange && !shard.holds(a.users[i].hash) {
+			res.Dropped++
 			continue
 		}
 		u := a.user(i)
@@ -115,7 +117,6 @@ func Unpack(rec standpipe.Record, mode Deaggregation, shard HashRange, yield fun
 			return res
 		}
 	}
-	res.Dropped = int64(len(a.users)) - res.Users
 	return res
 }
 

@@ -76,6 +76,10 @@ func (r *Reader) Decode() (*Page, error) {
 // unread drops the records the reader has read before and finds out whether
 // any are missing between them and the first new one.
 func (r *Reader) unread(page *Page, records []standpipe.Record) []standpipe.Record {
+	if r.seeking && r.safe {
+		// Pages follow one another from here on, so nothing can be missed.
+		r.seeking = false
+	}
 	for len(records) > 0 && len(r.last) > 0 {
 		order := compareSequence(records[0].Sequence, r.last)
 		if order > 0 {
@@ -97,7 +101,7 @@ func (r *Reader) unread(page *Page, records []standpipe.Record) []standpipe.Reco
 		records = records[1:]
 	}
 	if len(records) > 0 {
-		if r.seeking && !r.young(r.read) {
+		if r.seeking && !r.safe {
 			page.Gap = r.gap(GapTrimmed, &records[0])
 		}
 		r.seeking, r.horizon, r.inside = false, false, false
@@ -151,7 +155,7 @@ func (r *Reader) advance(page *Page, p *parsed) {
 }
 
 func (r *Reader) end(page *Page) {
-	if r.seeking && page.Gap == nil && !r.young(r.read) {
+	if r.seeking && !r.safe {
 		page.Gap = r.gap(GapTrimmed, nil)
 	}
 	page.End, page.Children = true, r.children

@@ -49,9 +49,11 @@ type Gap struct {
 	BeforeTime time.Time
 	// Seen is Start.Seen as it stood, zero if unknown.
 	Seen time.Time
-	// Certain says that the trim horizon runs through live data: Before
-	// arrived within half an hour of it, so what lay just before it was
-	// records too. False when the shard may simply have been idle.
+	// Certain says that the trim horizon runs through live data: Before is as
+	// old as the retention, give or take half an hour, so what lay just before
+	// it was most likely records too. False when the shard may simply have
+	// been idle. No arithmetic on sequence numbers can prove more: they have
+	// holes of their own.
 	Certain bool
 	// Reason is GapTrimmed or GapShardGone.
 	Reason string
@@ -82,6 +84,7 @@ type Reader struct {
 	last      []byte
 	seen      time.Time // see Start.Seen, of what was read
 	seeking   bool      // last must be found again to prove that nothing was trimmed
+	safe      bool      // when the search began, nothing after last was old enough to be trimmed
 	horizon   bool      // Kinesis refused last; read from TRIM_HORIZON and find out
 	inside    bool      // the start may lie inside an aggregate
 	anchor    time.Time // server time at which LATEST was asked, or zero
@@ -125,6 +128,7 @@ func (c *Client) Open(shard standpipe.Shard, from Start) *Reader {
 		inside: from.Inside,
 		sizes:  sizes{limit: maxRecords},
 	}
+	r.ended = from.Position.AtEnd()
 	if p := from.Position; !p.AtStart() && !p.AtEnd() {
 		r.last = []byte(p.Sequence)
 		r.seeking = true
@@ -259,10 +263,14 @@ func (r *Reader) getRecords(ctx context.Context, room int64) error {
 // documentation for which kind is asked for when.
 func (r *Reader) iterate(ctx context.Context) error {
 	r.iterator = ""
-	if len(r.last) > 0 && !r.seeking && !r.young(time.Now()) {
+	switch young := r.young(time.Now()); {
+	case len(r.last) == 0:
+	case r.seeking:
+		r.safe = r.safe || young
+	case !young:
 		// The reader stood still for so long that records after last may have
 		// been trimmed: find last again to know.
-		r.seeking = true
+		r.seeking, r.safe = true, false
 	}
 	for {
 		in := r.iteratorInput()
@@ -311,7 +319,7 @@ func (r *Reader) iteratorInput() *kinesis.GetShardIteratorInput {
 	switch {
 	case len(r.last) > 0 && r.horizon:
 		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	case len(r.last) > 0 && r.seeking:
+	case len(r.last) > 0 && (r.seeking || r.inside):
 		in.ShardIteratorType = types.ShardIteratorTypeAtSequenceNumber
 		in.StartingSequenceNumber = aws.String(string(r.last))
 	case len(r.last) > 0:

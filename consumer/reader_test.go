@@ -1,0 +1,423 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/standpipe/standpipe"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bubble runs a test with its own clock.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+func TestEveryRecordComesOnceAndInOrder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a", closed: true}
+		sh.put(25, time.Now())
+		s := newService(sh, &stubShard{id: "b", parents: []string{"a"}})
+		s.perRead = 4
+		got, last := drain(t, s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon)))
+		same(t, "records", got, sequences(1, 25))
+		same(t, "records of the last page", seqsOf(last), sequences(25, 25))
+		if len(last.Children) != 1 || last.Children[0].ID != "b" || last.Children[0].HashEnd != "9" ||
+			!slices.Equal(last.Children[0].Parents, []standpipe.ShardID{"a"}) {
+			t.Errorf("children: %+v", last.Children)
+		}
+		if last.Gap != nil {
+			t.Errorf("gap: %+v", last.Gap)
+		}
+	})
+}
+
+func TestIteratorExpiryResumesAfterTheLastRecordRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(9, time.Now())
+		s := newService(sh)
+		s.perRead = 3
+		// The start-up position is record 2: a rebuild from it would deliver 3 again.
+		r := s.dial().Open(shardNamed("a"), from(seq(2)))
+		same(t, "first page", seqsOf(step(t, r)), sequences(3, 4))
+		time.Sleep(6 * time.Minute) // a slow sink
+		same(t, "after expiry", seqsOf(step(t, r)), sequences(5, 7))
+		same(t, "iterators", s.kinds(), []string{"AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"})
+	})
+}
+
+func TestIteratorTheServerRefusesIsReplacedWithinTheSameFetch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(6, time.Now())
+		s := newService(sh)
+		s.perRead = 3
+		r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		step(t, r)
+		once := true
+		s.before = func(c call, w http.ResponseWriter) bool {
+			if c.op == "GetRecords" && once {
+				once = false
+				s.fail(w, 400, "ExpiredIteratorException", "Iterator expired.")
+				return true
+			}
+			return false
+		}
+		same(t, "records", seqsOf(step(t, r)), sequences(4, 6))
+		// Refused for ever: an error with back-off, not a loop.
+		s.before = func(c call, w http.ResponseWriter) bool {
+			if c.op == "GetRecords" {
+				s.fail(w, 400, "ExpiredIteratorException", "Iterator expired.")
+				return true
+			}
+			return false
+		}
+		before := s.count("GetRecords")
+		if _, err := tryStep(t, r); standpipe.ClassOf(err) != standpipe.Retryable {
+			t.Errorf("error: %v", err)
+		}
+		if n := s.count("GetRecords") - before; n != 2 {
+			t.Errorf("%d calls, want 2", n)
+		}
+	})
+}
+
+func TestLatestIsNeverAskedAgainAfterTheFirstTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(3, time.Now().Add(-time.Hour))
+		s := newService(sh)
+		r := s.dial().Open(shardNamed("a"), from(standpipe.Latest))
+		if p := step(t, r); len(p.Records) != 0 {
+			t.Fatalf("records before the start: %v", seqsOf(p))
+		}
+		time.Sleep(time.Minute)
+		sh.put(2, time.Now()) // while nobody reads
+		restart := r.Position()
+		time.Sleep(6 * time.Minute)
+		same(t, "records after expiry", seqsOf(step(t, r)), sequences(4, 5))
+		same(t, "iterators", s.kinds(), []string{"LATEST", "AT_TIMESTAMP"})
+		// And a restart from the stored position loses nothing either.
+		same(t, "after a restart", seqsOf(step(t, s.dial().Open(shardNamed("a"), restart))), sequences(4, 5))
+	})
+}
+
+func TestAStartInTheFutureBeginsAtLatestAndSaysSo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(3, time.Now())
+		s := newService(sh)
+		r := s.dial().Open(shardNamed("a"), Start{Position: standpipe.Position{Sequence: standpipe.AtTimestamp}, Time: time.Now().Add(time.Hour)})
+		if p := step(t, r); !p.FromLatest || len(p.Records) != 0 {
+			t.Errorf("page: %+v", p)
+		}
+		sh.put(1, time.Now())
+		if p := step(t, r); p.FromLatest || len(p.Records) != 1 {
+			t.Errorf("second page: %+v", p)
+		}
+	})
+}
+
+func TestAStartTimeSelectsRecordsByArrival(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(3, time.Now())
+		time.Sleep(time.Hour)
+		sh.put(3, time.Now())
+		r := newService(sh).dial().Open(shardNamed("a"), Start{Position: standpipe.Position{Sequence: standpipe.AtTimestamp}, Time: time.Now().Add(-time.Minute)})
+		same(t, "records", seqsOf(step(t, r)), sequences(4, 6))
+	})
+}
+
+// gapAfter opens a reader at record 5, of which the first trimmed are gone,
+// and returns the first page with records.
+func gapAfter(t *testing.T, trimmed int, seen time.Duration, refuse bool) Page {
+	t.Helper()
+	sh := &stubShard{id: "a"}
+	sh.put(10, time.Now().Add(-48*time.Hour))
+	sh.put(10, time.Now().Add(-24*time.Hour+time.Minute))
+	sh.trimmedUpTo = trimmed
+	s := newService(sh)
+	if refuse {
+		s.before = func(c call, w http.ResponseWriter) bool {
+			if c.op == "GetShardIterator" && c.str("ShardIteratorType") != "TRIM_HORIZON" {
+				s.fail(w, 400, "InvalidArgumentException", "StartingSequenceNumber is invalid.")
+				return true
+			}
+			return false
+		}
+	}
+	c := s.dial()
+	if _, err := c.Describe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	start := from(seq(5))
+	if seen > 0 {
+		start.Seen = time.Now().Add(-seen)
+	}
+	r := c.Open(shardNamed("a"), start)
+	first := step(t, r)
+	sh.put(1, time.Now())
+	if p := step(t, r); p.Gap != nil {
+		t.Errorf("the gap was reported twice: %+v", p.Gap)
+	}
+	return first
+}
+
+func TestTrimmedRecordsAreReportedAsAGap(t *testing.T) {
+	for name, tc := range map[string]struct {
+		trimmed int
+		seen    time.Duration
+		refuse  bool
+		first   int
+		gap     bool
+	}{
+		"the position is still there":                      {trimmed: 4, first: 6},
+		"the position itself was trimmed, nothing after":   {trimmed: 5, first: 6, gap: true},
+		"records after it were trimmed":                    {trimmed: 10, first: 11, gap: true},
+		"the position is known to be old":                  {trimmed: 10, seen: 48 * time.Hour, first: 11, gap: true},
+		"all was seen within the retention: idle, no loss": {trimmed: 10, seen: time.Hour, first: 11},
+		"refused, and trimmed":                             {trimmed: 10, refuse: true, first: 11, gap: true},
+		"refused, yet found":                               {trimmed: 3, refuse: true, first: 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				p := gapAfter(t, tc.trimmed, tc.seen, tc.refuse)
+				if string(p.Records[0].Sequence) != seq(tc.first) {
+					t.Errorf("first record %s, want %s", p.Records[0].Sequence, seq(tc.first))
+				}
+				if (p.Gap != nil) != tc.gap {
+					t.Fatalf("gap: %+v, want one: %v", p.Gap, tc.gap)
+				}
+				if p.Gap != nil && (p.Gap.After.Sequence != seq(5) || p.Gap.Before != seq(tc.first) || p.Gap.Reason != GapTrimmed) {
+					t.Errorf("gap: %+v", p.Gap)
+				}
+				if p.Gap != nil && !p.Gap.Certain {
+					t.Errorf("certain: %v for a first record that arrived %v ago", p.Gap.Certain, p.ReadAt.Sub(p.Gap.BeforeTime))
+				}
+			})
+		})
+	}
+}
+
+func TestAGapOfAShardThatMayHaveBeenIdleIsNotCertain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(5, time.Now().Add(-48*time.Hour))
+		sh.put(1, time.Now().Add(-time.Hour))
+		sh.trimmedUpTo = 5
+		c := newService(sh).dial()
+		if _, err := c.Describe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p := step(t, c.Open(shardNamed("a"), from(seq(5))))
+		if p.Gap == nil || p.Gap.Certain {
+			t.Errorf("gap: %+v", p.Gap)
+		}
+	})
+}
+
+func TestAnIdleShardThatIsWatchedNeverRaisesAFalseGap(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(5, time.Now())
+		s := newService(sh)
+		c := s.dial(WithLimits(Limits{IdleInterval: 4 * time.Minute, MaxPerSecond: 1}))
+		if _, err := c.Describe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := c.Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		for began := time.Now(); time.Since(began) < 30*time.Hour; {
+			step(t, r)
+		}
+		sh.trimmedUpTo = 5 // the only records age out; nothing was lost
+		start := r.Position()
+		if start.Position.Sequence != seq(5) || time.Since(start.Seen) > time.Hour {
+			t.Fatalf("position: %+v", start)
+		}
+		r = c.Open(shardNamed("a"), start)
+		step(t, r)
+		time.Sleep(10 * time.Minute)
+		for began := time.Now(); time.Since(began) < 30*time.Hour; {
+			step(t, r)
+		}
+		sh.put(1, time.Now())
+		if p := step(t, r); p.Gap != nil || len(p.Records) != 1 {
+			t.Errorf("page: %+v", p)
+		}
+	})
+}
+
+func TestAReaderThatStoodStillLongerThanTheRetentionNoticesTheGap(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(5, time.Now())
+		s := newService(sh)
+		c := s.dial()
+		if _, err := c.Describe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := c.Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		step(t, r)
+		sh.put(5, time.Now())
+		time.Sleep(25 * time.Hour)
+		sh.trimmedUpTo = 8
+		p := step(t, r)
+		if p.Gap == nil || p.Gap.After.Sequence != seq(5) || p.Gap.Before != seq(9) {
+			t.Errorf("gap: %+v", p.Gap)
+		}
+		same(t, "iterators", s.kinds(), []string{"TRIM_HORIZON", "AT_SEQUENCE_NUMBER"})
+	})
+}
+
+func TestAPositionOfAnotherStreamIsFatalWithAHint(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newService(&stubShard{id: "a"})
+		s.before = func(c call, w http.ResponseWriter) bool {
+			if c.op == "GetShardIterator" {
+				s.fail(w, 400, "InvalidArgumentException", "StartingSequenceNumber 1 used in GetShardIterator on shard a in stream s under account 0 is invalid because it did not come from this stream.")
+				return true
+			}
+			return false
+		}
+		_, err := tryStep(t, s.dial().Open(shardNamed("a"), from(seq(5))))
+		var e *standpipe.Error
+		if !errors.As(err, &e) || e.Class != standpipe.Fatal || !strings.Contains(e.Hint, "checkpoint") {
+			t.Errorf("error: %v", err)
+		}
+	})
+}
+
+func TestAMidAggregatePositionOfKCLComesWithASkip(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(3, time.Now())
+		sh.records[1].data = AppendAggregate(nil, []UserRecord{
+			{Data: []byte("x"), PartitionKey: []byte("k")}, {Data: []byte("y"), PartitionKey: []byte("k")}, {Data: []byte("z"), PartitionKey: []byte("k")}})
+		c := newService(sh).dial()
+		for sub, want := range map[int64]struct{ first, skip int }{0: {2, 1}, 1: {2, 2}, 2: {3, 0}} {
+			r := c.Open(shardNamed("a"), Start{Position: standpipe.Position{Sequence: seq(2), Sub: sub}, Inside: true})
+			p := step(t, r)
+			if string(p.Records[0].Sequence) != seq(want.first) || p.Skip != int64(want.skip) || p.Gap != nil {
+				t.Errorf("sub %d: first %s, skip %d, gap %v", sub, p.Records[0].Sequence, p.Skip, p.Gap)
+			}
+		}
+		// Our own checkpoint covers the whole record, whatever its sub says.
+		p := step(t, c.Open(shardNamed("a"), Start{Position: standpipe.Position{Sequence: seq(2), Sub: 0}}))
+		same(t, "records", seqsOf(p), sequences(3, 3))
+	})
+}
+
+func TestCancelDuringAFetchLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(3, time.Now())
+		s := newService(sh)
+		r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("the lease was lost")
+		s.before = func(c call, w http.ResponseWriter) bool {
+			if c.op == "GetRecords" {
+				cancel(stop) // while the answer is under way
+			}
+			return false
+		}
+		if err := r.Fetch(ctx, MaxPage); !errors.Is(err, stop) {
+			t.Fatalf("error: %v", err)
+		}
+		if r.Held() != 0 {
+			t.Errorf("%d bytes are still held", r.Held())
+		}
+		s.before = nil
+		same(t, "records", seqsOf(step(t, r)), sequences(1, 3))
+	})
+}
+
+func TestASilentConnectionEndsAtTheDeadline(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newService(&stubShard{id: "a"})
+		c := NewClient(silent(s), "s", WithSeed(1))
+		r := c.Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		began := time.Now()
+		err := r.Fetch(t.Context(), MaxPage)
+		if standpipe.ClassOf(err) != standpipe.Retryable || time.Since(began) != callTimeout {
+			t.Errorf("error after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestThrottlingAndDenialBackOffAndHold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(3, time.Now())
+		s := newService(sh)
+		r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		code := "ProvisionedThroughputExceededException"
+		s.before = func(c call, w http.ResponseWriter) bool {
+			if c.op == "GetRecords" {
+				s.fail(w, 400, code, "Rate exceeded for shard")
+				return true
+			}
+			return false
+		}
+		calls := 0
+		for began := time.Now(); time.Since(began) < 10*time.Minute; calls++ {
+			if _, err := tryStep(t, r); standpipe.ClassOf(err) != standpipe.Throttled {
+				t.Fatalf("error: %v", err)
+			}
+		}
+		if calls > 65 {
+			t.Errorf("%d calls in 10 minutes of throttling", calls)
+		}
+		if n := s.count("GetShardIterator"); n > 3 {
+			t.Errorf("%d iterators asked for: a throttled one is still good for 5 minutes", n)
+		}
+		code = "AccessDeniedException"
+		_, err := tryStep(t, r)
+		var e *standpipe.Error
+		if !errors.As(err, &e) || e.Class != standpipe.Denied || !strings.Contains(e.Error(), "shard a") {
+			t.Errorf("error: %v", err)
+		}
+		s.before = nil
+		same(t, "records", seqsOf(step(t, r)), sequences(1, 3))
+	})
+}
+
+func TestAPageThatDoesNotFitIsAskedForAgainWithTheSameIterator(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(2000, time.Now())
+		s := newService(sh)
+		r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		err := r.Fetch(t.Context(), MinPage)
+		var large *TooLargeError
+		if !errors.As(err, &large) || large.Need != MaxPage || r.Estimate() != MaxPage || r.Held() != 0 {
+			t.Fatalf("error: %v, estimate %d, held %d", err, r.Estimate(), r.Held())
+		}
+		same(t, "records", seqsOf(step(t, r)), sequences(1, 2000))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if a, b := s.calls[1].str("ShardIterator"), s.calls[2].str("ShardIterator"); a != b || len(s.calls) != 3 {
+			t.Errorf("iterators %q and %q in %d calls", a, b, len(s.calls))
+		}
+	})
+}
