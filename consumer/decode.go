@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -121,10 +120,7 @@ func fromStock(out *kinesis.GetRecordsOutput, p *parsed) error {
 			rec.PartitionKey = []byte(*r.PartitionKey)
 		}
 		if t := r.ApproximateArrivalTimestamp; t != nil {
-			rec.Arrival = t.UTC()
-			if t.Unix() > scaledAbove {
-				rec.Arrival = time.UnixMilli(t.Unix()).UTC()
-			}
+			rec.Arrival = t.UTC() // nonsense from a server that sends milliseconds
 		}
 		p.records = append(p.records, rec)
 	}

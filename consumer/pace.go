@@ -127,9 +127,9 @@ func (p pace) observe(o outcome, jitter float64) pace {
 		}
 		wait = min(wait, l.IdleInterval)
 	}
-	// A tenth either way, so that a thousand shards opened at once do not poll
+	// Up to a tenth more, so that a thousand shards opened at once do not poll
 	// in one breath for ever.
-	wait += time.Duration((jitter - 0.5) * 0.2 * float64(wait))
+	wait += time.Duration(jitter / 10 * float64(wait))
 	p.ready = later(earliest, o.at.Add(wait))
 	return p
 }

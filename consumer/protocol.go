@@ -78,9 +78,15 @@ type stockDecoder struct {
 	types    *smithy.TypeRegistry
 }
 
-func (d stockDecoder) decode(body []byte) (*kinesis.GetRecordsOutput, error) {
-	out := new(kinesis.GetRecordsOutput)
-	err := d.protocol.DeserializeResponse(context.Background(), d.schema, d.types, &smithyhttp.Response{
+// decode never panics: the SDK's does on a timestamp of "NaN".
+func (d stockDecoder) decode(body []byte) (out *kinesis.GetRecordsOutput, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the SDK's decoder panicked: %v", p)
+		}
+	}()
+	out = new(kinesis.GetRecordsOutput)
+	err = d.protocol.DeserializeResponse(context.Background(), d.schema, d.types, &smithyhttp.Response{
 		Response: &http.Response{
 			StatusCode:    http.StatusOK,
 			Header:        http.Header{},
