@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +80,28 @@ func TestALostIteratorOfAClosedShardWithUnreadRecordsIsNotItsEnd(t *testing.T) {
 		sh.put(7, time.Now())
 		s := newService(sh, &stubShard{id: "b", parents: []string{"a"}})
 		lostIterators(s, 1)
+		got, _ := drain(t, s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon)))
+		same(t, "records", got, sequences(1, 7))
+	})
+}
+
+func TestIteratorsLostAgainAndAgainBeforeTheEndLoseNoRecords(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a", closed: true}
+		sh.put(7, time.Now())
+		s := newService(sh, &stubShard{id: "b", parents: []string{"a"}})
+		s.perRead = 2
+		s.before = func(c call, w http.ResponseWriter) bool {
+			if c.op != "GetRecords" {
+				return false
+			}
+			i, _ := strconv.Atoi(strings.Split(c.str("ShardIterator"), "/")[1])
+			page := s.page(sh, i, min(i+2, 7))
+			delete(page, "NextShardIterator")
+			delete(page, "ChildShards")
+			s.answer(w, page)
+			return true
+		}
 		got, _ := drain(t, s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon)))
 		same(t, "records", got, sequences(1, 7))
 	})

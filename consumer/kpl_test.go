@@ -61,6 +61,21 @@ func TestAnAggregateOfTheWireIsRead(t *testing.T) {
 		{Data: []byte("y\nz"), PartitionKey: []byte("b"), ExplicitHashKey: []byte("42"), Sub: 1}})
 }
 
+// TestAnAggregateOfTheNodePackageIsRead uses what npm aws-kinesis-agg 4.2.8 made
+// of three user records; ours comes out the same, byte for byte.
+func TestAnAggregateOfTheNodePackageIsRead(t *testing.T) {
+	vector, err := hex.DecodeString("f3899ac20a01610a0162120234321a0808001a046f6e650a1a09080110001a0300ff0a1a0908001a057468726565eb54e12370796212fb97638fb0058e05")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []UserRecord{user("a", "", "one\n"), user("b", "42", "\x00\xff\n"), user("a", "", "three")}
+	want[1].Sub, want[2].Sub = 1, 2
+	got, res := unpack(vector, KCL, wholeRange)
+	same(t, "result", res, Unpacked{Aggregate: true, Users: 3})
+	same(t, "user records", got, want)
+	same(t, "ours", hex.EncodeToString(AppendAggregate(nil, want)), hex.EncodeToString(vector))
+}
+
 // The hash keys of the tests: MD5("a") starts 0x0c, MD5("b") 0x92, so "a" is
 // in the low half and "b" is not.
 func TestEachModeKeepsWhatItSays(t *testing.T) {

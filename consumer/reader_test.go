@@ -293,7 +293,7 @@ func TestAPositionOfAnotherStreamIsFatalWithAHint(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newService(&stubShard{id: "a"})
 		s.before = func(c call, w http.ResponseWriter) bool {
-			if c.op == "GetShardIterator" {
+			if c.op == "GetShardIterator" && c.str("ShardIteratorType") != "TRIM_HORIZON" {
 				s.fail(w, 400, "InvalidArgumentException", "StartingSequenceNumber 1 used in GetShardIterator on shard a in stream s under account 0 is invalid because it did not come from this stream.")
 				return true
 			}
