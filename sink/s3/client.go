@@ -6,15 +6,18 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 const (
-	// attempts is the SDK's own, the first included: one immediate repeat heals a
+	// attempts is the SDK's own, the first included: one quick repeat heals a
 	// pooled connection that the peer had closed; longer trouble is delivery's,
 	// which knows the lease and the memory budget.
 	attempts = 2
+	// backoffMax is the SDK's wait before the repeat, by default up to 2 s.
+	backoffMax = 100 * time.Millisecond
 	// idleConns covers the shards of one process; each uploads one part at a time.
 	idleConns = 128
 	// headerTimeout is how long S3 may be silent after a request is written.
@@ -40,7 +43,9 @@ func NewClient(cfg aws.Config) *s3.Client {
 		})
 	}
 	return s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.RetryMaxAttempts = attempts
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts, r.MaxBackoff = attempts, backoffMax
+		})
 		o.UsePathStyle = o.BaseEndpoint != nil
 		// A configuration built by hand leaves these unset, which means no checksum.
 		if o.RequestChecksumCalculation == 0 {

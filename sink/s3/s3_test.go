@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -114,5 +113,3 @@ func TestConformanceOverVersitygw(t *testing.T) {
 		return listed{s3.New(c, bucket, s3.Options{}), c, bucket}
 	})
 }
-
-var _ = strings.Contains
