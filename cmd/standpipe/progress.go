@@ -93,6 +93,7 @@ func (p *progress) show(s produce.Summary, input *produce.Input) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar == nil {
+		s.Unsent = 0 // on its way, not left over
 		p.out.note("%s", summaryText(s))
 		return
 	}
