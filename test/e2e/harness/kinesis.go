@@ -1,0 +1,105 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/standpipe/standpipe/test/e2e/node"
+)
+
+// startLimit bounds every server's start: the slowest takes 2 s on an idle
+// machine, and the machines of a CI are not idle.
+const startLimit = 60 * time.Second
+
+// A Kinesis is a running Kinesis-compatible server.
+type Kinesis struct {
+	Endpoint string
+	Process  *Process
+}
+
+// StartKinesalite starts kinesalite 3.3.3 with its LevelDB store in dir; an
+// empty dir keeps everything in memory. Known holes: MillisBehindLatest is
+// always 0, no ChildShards, ShardFilter ignored, nothing is ever trimmed.
+func StartKinesalite(t testing.TB, dir string) *Kinesis {
+	t.Helper()
+	cmd := exec.Command("node", filepath.Join(node.Install(t), "kinesalite.cjs"))
+	cmd.Env = append(os.Environ(), "KINESALITE_PATH="+dir)
+	p := Start(t, "kinesalite", cmd)
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	line, err := p.WaitLine(ctx, "listening on ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, endpoint, _ := strings.Cut(line, "listening on ")
+	return &Kinesis{Endpoint: endpoint, Process: p}
+}
+
+// StartKinesisLocal starts kinesis-local 0.6.2 (kinesis-mock), in memory: it
+// knows ChildShards, ShardFilter and MillisBehindLatest, which kinesalite does
+// not, and is for less than about 5 MB.
+func StartKinesisLocal(t testing.TB) *Kinesis {
+	t.Helper()
+	dir := node.Install(t)
+	plain := FreePort(t)
+	cmd := exec.Command("node", "--require", filepath.Join(dir, "loopback.cjs"),
+		filepath.Join(dir, "node_modules", "kinesis-local", "main.js"))
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(
+		os.Environ(),
+		fmt.Sprintf("KINESIS_MOCK_PLAIN_PORT=%d", plain),
+		fmt.Sprintf("KINESIS_MOCK_TLS_PORT=%d", FreePort(t)),
+		"KINESIS_MOCK_CERT_PATH="+filepath.Join(dir, "node_modules", "kinesis-local", "server.json"),
+		"CREATE_STREAM_DURATION=50ms", "SPLIT_SHARD_DURATION=50ms", "MERGE_SHARDS_DURATION=50ms",
+		"UPDATE_SHARD_COUNT_DURATION=50ms", "DELETE_STREAM_DURATION=50ms",
+		"SHARD_LIMIT=500", "LOG_LEVEL=ERROR",
+	)
+	k := &Kinesis{Endpoint: fmt.Sprintf("http://127.0.0.1:%d", plain), Process: Start(t, "kinesis-local", cmd)}
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	if err := k.Process.Until(ctx, "answer /healthcheck", func() error { return get(ctx, k.Endpoint+"/healthcheck") }); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// FreePort returns a TCP port of 127.0.0.1 that was free a moment ago.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatalf("free port %d again: %v", port, err)
+	}
+	return port
+}
+
+// get says nil when the address answers with a 2xx.
+func get(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	if err := res.Body.Close(); err != nil {
+		return err
+	}
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("GET %s: %s", url, res.Status)
+	}
+	return nil
+}

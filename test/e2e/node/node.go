@@ -1,0 +1,123 @@
+// Package node holds the third-party servers and the real input that come as
+// npm packages: exact versions, pinned by package-lock.json with the hash of
+// every file, installed once per machine outside the source tree.
+package node
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/standpipe/standpipe/test/e2e/need"
+)
+
+//go:embed package.json package-lock.json *.cjs
+var files embed.FS
+
+// Cache is the folder that keeps what the end-to-end tests download or build
+// between runs: STANDPIPE_E2E_CACHE, or one in the user's cache folder.
+func Cache(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("STANDPIPE_E2E_CACHE")
+	if dir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatalf("find the user's cache folder: %v (set STANDPIPE_E2E_CACHE)", err)
+		}
+		dir = filepath.Join(base, "standpipe-e2e")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatalf("make the cache folder: %v", err)
+	}
+	return dir
+}
+
+// Install returns a folder with our scripts beside the installed packages.
+// It is named after the hash of all our files, so that a changed version or
+// script is never mixed with an old installation.
+func Install(t testing.TB) string {
+	t.Helper()
+	need.Program(t, "node")
+	npm := need.Program(t, "npm")
+	dir := filepath.Join(Cache(t), "node-"+sum(t)[:16])
+	err := Once(dir, func(tmp string) error {
+		if err := os.CopyFS(tmp, files); err != nil {
+			return err
+		}
+		cmd := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+		cmd.Dir = tmp
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("npm ci: %w\n%s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("install the npm packages of the end-to-end tests: %v", err)
+	}
+	return dir
+}
+
+// Input returns a folder with github.ndjson, emoji-ko.ndjson and
+// flights.ndjson: 76 MB in 208,529 lines, see input.cjs.
+func Input(t testing.TB) string {
+	t.Helper()
+	packages := Install(t)
+	dir := filepath.Join(packages, "input")
+	err := Once(dir, func(tmp string) error {
+		cmd := exec.Command("node", filepath.Join(packages, "input.cjs"), tmp)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("node input.cjs: %w\n%s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("write the real input: %v", err)
+	}
+	return dir
+}
+
+// Once makes dir by filling a temporary folder beside it and renaming that:
+// dir is there whole or not at all, and when two test binaries race, one wins
+// and the other uses the winner's.
+func Once(dir string, fill func(tmp string) error) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), "tmp-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, there := os.Stat(dir); there == nil {
+			return nil
+		}
+		return err
+	}
+	return nil
+}
+
+func sum(t testing.TB) string {
+	t.Helper()
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		t.Fatalf("list the embedded files: %v", err)
+	}
+	h := sha256.New()
+	for _, e := range entries {
+		b, err := files.ReadFile(e.Name())
+		if err != nil {
+			t.Fatalf("read the embedded %s: %v", e.Name(), err)
+		}
+		fmt.Fprintf(h, "%s %d\n%s", e.Name(), len(b), b)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
