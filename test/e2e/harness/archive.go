@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -65,6 +66,20 @@ func (a *Archive) Refresh(ctx context.Context) error {
 		a.lines.AddText(text)
 	}
 	return nil
+}
+
+// Await refreshes four times a second until at least that many lines are
+// visible. It gives up when ctx ends or the process p that should deliver does.
+func (a *Archive) Await(ctx context.Context, p *Process, lines int64) error {
+	return poll(ctx, 250*time.Millisecond, p.done, fmt.Sprintf("%d lines in s3://%s", lines, a.Bucket), func() error {
+		if err := a.Refresh(ctx); err != nil {
+			return err
+		}
+		if n := a.lines.Digest.Lines; n < lines {
+			return fmt.Errorf("%d are visible in %d objects", n, len(a.objects))
+		}
+		return nil
+	})
 }
 
 // Lines is the multiset of the lines of all objects at the last Refresh.

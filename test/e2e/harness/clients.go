@@ -22,17 +22,18 @@ const (
 	SecretKey = "standpipe-e2e-secret"
 )
 
-// AccountID is the account in every ARN of a test.
-const AccountID = "123456789012"
-
 // KinesisClient talks to the server at the endpoint. It repeats nothing by
 // itself: a repeat after a lost answer would write records twice, and the
 // tests count.
 func KinesisClient(endpoint string) *kinesis.Client {
+	return kinesisClient(endpoint, AccessKey, SecretKey)
+}
+
+func kinesisClient(endpoint, key, secret string) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		Region:           Region,
 		BaseEndpoint:     aws.String(endpoint),
-		Credentials:      credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
+		Credentials:      credentials.NewStaticCredentialsProvider(key, secret, ""),
 		HTTPClient:       newMemoryBody(),
 		RetryMaxAttempts: 1,
 	})
@@ -41,10 +42,14 @@ func KinesisClient(endpoint string) *kinesis.Client {
 // S3Client talks to the server at the endpoint, with path-style addresses and
 // checksums whenever the operation knows them, as LoadDefaultConfig would.
 func S3Client(endpoint string) *s3.Client {
+	return s3Client(endpoint, AccessKey, SecretKey)
+}
+
+func s3Client(endpoint, key, secret string) *s3.Client {
 	return s3.New(s3.Options{
 		Region:                     Region,
 		BaseEndpoint:               aws.String(endpoint),
-		Credentials:                credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
+		Credentials:                credentials.NewStaticCredentialsProvider(key, secret, ""),
 		HTTPClient:                 newMemoryBody(),
 		UsePathStyle:               true,
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,

@@ -15,7 +15,8 @@
 //	input.go      real input, as lines and as records
 //	lines.go      multisets of lines and their differences
 //	manifest.go   the chain of manifests of a shard
-//	standpipe.go  the binary: local, run, the kill loop
+//	standpipe.go  the binary: local and run
+//	kill.go       kill -9 at random moments, repeatable by seed
 //
 // Every function that waits has a limit and says what it waited for.
 package harness

@@ -65,6 +65,18 @@ func Diff(want, got *Lines) string {
 	return b.String()
 }
 
+// Missing says which lines of want got has fewer of, or nothing; extra ones do
+// not count.
+func Missing(want, got *Lines) string {
+	missing := less(want.counts, got.counts)
+	if len(missing) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	describe(&b, "missing", missing)
+	return b.String()
+}
+
 type difference struct {
 	line   string
 	copies int

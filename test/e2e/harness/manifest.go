@@ -109,3 +109,25 @@ func (a *Archive) ShardText(chain []Manifest) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// Covers reads the chains and puts each shard's joined objects into text. It
+// says nil once no shard is shorter than its records.
+func (a *Archive) Covers(ctx context.Context, contents map[string][][]byte, text map[string][]byte) error {
+	chains, err := a.Chains(ctx)
+	if err != nil {
+		return err
+	}
+	for shard, records := range contents {
+		if text[shard], err = a.ShardText(chains[shard]); err != nil {
+			return err
+		}
+		want := 0
+		for _, r := range records {
+			want += len(r)
+		}
+		if got := len(text[shard]); got < want {
+			return fmt.Errorf("%s has %d of %d bytes", shard, got, want)
+		}
+	}
+	return nil
+}

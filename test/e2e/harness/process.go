@@ -108,7 +108,7 @@ func (p *Process) Wait(limit time.Duration) (int, error) {
 // Until polls cond every 20 ms until it says nil. It gives up when ctx ends or
 // the process does, with cond's last answer.
 func (p *Process) Until(ctx context.Context, what string, cond func() error) error {
-	return poll(ctx, p.done, fmt.Sprintf("%s: %s", p.name, what), cond)
+	return poll(ctx, 20*time.Millisecond, p.done, fmt.Sprintf("%s: %s", p.name, what), cond)
 }
 
 // WaitLine waits until a line of the output contains the text, and returns it.
@@ -135,11 +135,11 @@ func (p *Process) signal(sig syscall.Signal) {
 // Poll calls cond every 20 ms until it says nil or ctx ends, and then returns
 // cond's last answer with what was waited for.
 func Poll(ctx context.Context, what string, cond func() error) error {
-	return poll(ctx, nil, what, cond)
+	return poll(ctx, 20*time.Millisecond, nil, what, cond)
 }
 
-func poll(ctx context.Context, gone <-chan struct{}, what string, cond func() error) error {
-	tick := time.NewTicker(20 * time.Millisecond)
+func poll(ctx context.Context, every time.Duration, gone <-chan struct{}, what string, cond func() error) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		last := cond()

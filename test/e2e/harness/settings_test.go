@@ -30,7 +30,7 @@ func TestTheConfigurationIsYAMLAndHoldsEverySetting(t *testing.T) {
 func TestNoAWSSettingOfTheCallerReachesTheBinary(t *testing.T) {
 	t.Setenv("AWS_PROFILE", "production")
 	t.Setenv("AWS_SESSION_TOKEN", "real")
-	env := Environment("http://127.0.0.1:1", "http://127.0.0.1:2")
+	env := Endpoints{Kinesis: "http://127.0.0.1:1", S3: "http://127.0.0.1:2", Region: Region}.Environment()
 	for _, kv := range env {
 		if strings.HasPrefix(kv, "AWS_PROFILE") || strings.HasPrefix(kv, "AWS_SESSION_TOKEN") {
 			t.Errorf("%s got through", kv)

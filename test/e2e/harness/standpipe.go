@@ -3,11 +3,8 @@ package harness
 import (
 	"bytes"
 	"context"
-	crand "crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +12,9 @@ import (
 	"strings"
 	"testing"
 	"text/template"
-	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Build compiles a command of the project from the root of the source tree
@@ -43,20 +42,28 @@ type Endpoints struct {
 	SecretAccessKey string `json:"secretAccessKey"`
 }
 
-// Environment is the environment of a standpipe that shall talk to the given
+// KinesisClient talks to the Kinesis server of `standpipe local`.
+func (e Endpoints) KinesisClient() *kinesis.Client {
+	return kinesisClient(e.Kinesis, e.AccessKeyID, e.SecretAccessKey)
+}
+
+// S3Client talks to the S3 server of `standpipe local`.
+func (e Endpoints) S3Client() *s3.Client { return s3Client(e.S3, e.AccessKeyID, e.SecretAccessKey) }
+
+// Environment is the environment of a standpipe that shall talk to these
 // servers and to nothing else: none of the caller's AWS settings get through,
 // but for the CA bundle, which real ones have too.
-func Environment(kinesis, s3 string) []string {
+func (e Endpoints) Environment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "AWS_CA_BUNDLE=")
 	})
 	return append(
 		env,
-		"AWS_ENDPOINT_URL_KINESIS="+kinesis,
-		"AWS_ENDPOINT_URL_S3="+s3,
-		"AWS_REGION="+Region,
-		"AWS_ACCESS_KEY_ID="+AccessKey,
-		"AWS_SECRET_ACCESS_KEY="+SecretKey,
+		"AWS_ENDPOINT_URL_KINESIS="+e.Kinesis,
+		"AWS_ENDPOINT_URL_S3="+e.S3,
+		"AWS_REGION="+e.Region,
+		"AWS_ACCESS_KEY_ID="+e.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY="+e.SecretAccessKey,
 		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE="+os.DevNull,
 		"AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
@@ -177,57 +184,4 @@ func (d *Delivery) Start(t testing.TB) *Process {
 	cmd := exec.Command(d.Program, "run", "-c", d.Config)
 	cmd.Env = d.Env
 	return Start(t, "standpipe run", cmd)
-}
-
-// Moments yields n random waits up to longest, from a seed that is printed
-// and can be given again in STANDPIPE_E2E_SEED. A third of them are short, a
-// tenth of the rest: the first moments of a start, when it recovers, deserve
-// more than their share.
-func Moments(t testing.TB, n int, longest time.Duration) []time.Duration {
-	t.Helper()
-	seed := randomSeed(t)
-	if s := os.Getenv("STANDPIPE_E2E_SEED"); s != "" {
-		if _, err := fmt.Sscanf(s, "%d", &seed); err != nil {
-			t.Fatalf("STANDPIPE_E2E_SEED=%q is not a number: %v", s, err)
-		}
-	}
-	t.Logf("moments of kill -9: STANDPIPE_E2E_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	moments := make([]time.Duration, n)
-	for i := range moments {
-		limit := longest
-		if random.IntN(3) == 0 {
-			limit /= 10
-		}
-		moments[i] = time.Duration(random.Int64N(int64(limit)))
-	}
-	return moments
-}
-
-func randomSeed(t testing.TB) uint64 {
-	t.Helper()
-	var b [8]byte
-	if _, err := crand.Read(b[:]); err != nil {
-		t.Fatalf("draw a seed: %v", err)
-	}
-	return binary.LittleEndian.Uint64(b[:])
-}
-
-// KillAt starts the process, kills it after each of the moments and starts it
-// again; a process that ends before it is killed is an error, because nothing
-// but kill -9 was done to it.
-func KillAt(t testing.TB, moments []time.Duration, start func() *Process) error {
-	t.Helper()
-	for i, wait := range moments {
-		p := start()
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-			p.Crash()
-		case <-p.Done():
-			timer.Stop()
-			return fmt.Errorf("start %d of %d ended by itself with exit code %d:\n%s", i+1, len(moments), p.ExitCode(), p.Output())
-		}
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 // A Stream is a stream under test.
 type Stream struct {
 	Name   string
+	ARN    string // as the server calls it: accounts differ between servers
 	Client *kinesis.Client
 }
 
@@ -32,11 +33,6 @@ func CreateStream(t testing.TB, client *kinesis.Client, name string, shards int3
 	return s
 }
 
-// ARN names the stream as configurations do.
-func (s *Stream) ARN() string {
-	return fmt.Sprintf("arn:aws:kinesis:%s:%s:stream/%s", Region, AccountID, s.Name)
-}
-
 // Active waits, 30 s at most, until the stream takes requests again.
 func (s *Stream) Active(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -49,6 +45,7 @@ func (s *Stream) Active(ctx context.Context) error {
 		if status := out.StreamDescriptionSummary.StreamStatus; status != types.StreamStatusActive {
 			return fmt.Errorf("it is %s", status)
 		}
+		s.ARN = aws.ToString(out.StreamDescriptionSummary.StreamARN)
 		return nil
 	})
 }

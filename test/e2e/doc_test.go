@@ -1,0 +1,8 @@
+// Package e2e holds the promises of the real binary, checked from outside
+// with real input: kinesalite and versitygw, which other people wrote, and the
+// servers of `standpipe local`. The multiset of lines in the bucket must equal
+// the multiset in the stream, whatever happens in between.
+//
+// STANDPIPE_E2E_SEED repeats the moments of a failed kill loop;
+// STANDPIPE_E2E_CACHE moves the cache of packages and built servers.
+package e2e
