@@ -1,0 +1,129 @@
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// A Rule is one thing the project does not do. Check returns the breaches as
+// "file:line: what".
+type Rule struct {
+	Name  string
+	Why   string
+	Check func(*Tree) []string
+}
+
+// Rules are all rules. A folder of the same name in testdata breaks each.
+var Rules = []Rule{
+	{
+		"root-imports-nothing-of-ours",
+		"the root package holds the words everyone speaks; a word that needs a package is no word",
+		allow([]string{"."}, nil),
+	},
+	{
+		"root-is-pure",
+		"the words of the domain know no AWS, files, network, logs or metrics: whoever imports them gets nothing else",
+		forbid([]string{"."}, "github.com/aws/", "os", "net", "go.uber.org/zap", "log", "github.com/prometheus/"),
+	},
+	{
+		"siblings-stay-apart",
+		"consumer, checkpoint, batcher, sink, config and status import only the root, their own sub-packages and internal packages that import nothing of ours; delivery joins them, so that each can be read, tested and replaced alone",
+		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status"),
+	},
+	{
+		"consumer-knows-no-s3",
+		"reading a shard must not depend on where the lines go",
+		forbid([]string{"consumer"}, s3SDK...),
+	},
+	{
+		"sink-knows-no-kinesis",
+		"writing an object must not depend on where the lines come from",
+		forbid([]string{"sink"}, kinesisSDK...),
+	},
+	{
+		"checkpoint-knows-neither",
+		"a lease is the same whatever is read and written under it",
+		forbid([]string{"checkpoint"}, slices.Concat(s3SDK, kinesisSDK)...),
+	},
+	{
+		"batcher-is-pure",
+		"batching is a function of its arguments: no AWS, no network, no files, so that a test needs no set-up",
+		forbid([]string{"batcher"}, "github.com/aws/", "net", "os", "go.uber.org/zap", "github.com/prometheus/"),
+	},
+	{
+		"pure-packages-take-the-time-as-an-argument",
+		"the root and batcher must give the same answer tomorrow: time.Now, timers and goroutines belong to their callers",
+		pure(".", "batcher"),
+	},
+	{
+		"delivery-is-wired-by-others",
+		"delivery is the protocol; flags, YAML, settings and SDK types stay in cmd, or the simulation cannot run it",
+		forbid([]string{"delivery"}, Module+"/cmd", Module+"/config", "github.com/goccy/go-yaml", "gopkg.in/yaml", "flag", "github.com/alecthomas/kong", "github.com/aws/"),
+	},
+	{
+		"local-stays-out-of-production",
+		"the laptop's servers are no part of an archiver in production: only cmd files with the build tag !nolocal may import local, so that -tags nolocal leaves it out",
+		localOnlyBehindTag,
+	},
+	{
+		"end-to-end-tests-judge-from-outside",
+		"test/ knows the command line and the wire; with our packages it would repeat our mistakes",
+		allow([]string{"test"}, []string{".", "test"}),
+	},
+	{
+		"no-sleep",
+		"a sleep is a race with a guess: outside tests use a timer with the context, in tests a named signal or a synctest bubble",
+		noSleep,
+	},
+	{
+		"no-global-random",
+		"math/rand's top-level functions cannot be seeded: a run could not be repeated. Use rand.New with a source the component owns, or crypto/rand",
+		noGlobalRandom,
+	},
+	{
+		"no-print",
+		"standard output belongs to cmd: a package returns, logs or writes to the io.Writer it was given",
+		noPrint,
+	},
+	{
+		"no-silent-skip",
+		"a skip nobody sees is a test nobody has: call need.Absent or need.Program of test/e2e/need, which are loud and fail under CI=true",
+		noSilentSkip,
+	},
+	{
+		"nothing-unfinished",
+		"unfinished work belongs into an issue, not into a comment that ships",
+		grep(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`),
+	},
+	{
+		"no-path-of-a-machine",
+		"a path of one person's machine works on no other",
+		grep("(?m)(^|[\\s\"'`=(:,])(/ho" + "me/\\w+/|/Use" + "rs/\\w+/|/ro" + "ot/|/wo" + "rk/|[A-Z]:\\\\Use" + "rs\\\\)"),
+	},
+}
+
+// Breaches returns what the tree does against the rules, each with its reason.
+func Breaches(t *Tree, rules []Rule) []string {
+	var all []string
+	for _, r := range rules {
+		found := r.Check(t)
+		sort.Strings(found)
+		for _, b := range found {
+			all = append(all, fmt.Sprintf("%s\n\trule %s: %s", b, r.Name, r.Why))
+		}
+	}
+	return all
+}
+
+var (
+	s3SDK      = []string{"github.com/aws/aws-sdk-go-v2/service/s3", "github.com/aws/aws-sdk-go-v2/feature/s3"}
+	kinesisSDK = []string{"github.com/aws/aws-sdk-go-v2/service/kinesis", "github.com/aws/aws-sdk-go-v2/service/firehose"}
+)
+
+// matches says whether an import path is the banned one or below it; a banned
+// path that ends in a slash is a prefix.
+func matches(importPath, banned string) bool {
+	return under(importPath, banned) || strings.HasSuffix(banned, "/") && strings.HasPrefix(importPath, banned)
+}

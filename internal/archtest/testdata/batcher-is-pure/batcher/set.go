@@ -1,0 +1,5 @@
+package batcher
+
+import (
+	_ "net/http"
+)

@@ -1,0 +1,5 @@
+package consumer
+
+import (
+	_ "github.com/aws/aws-sdk-go-v2/service/s3/types"
+)

@@ -1,0 +1,5 @@
+package harness
+
+import (
+	_ "github.com/standpipe/standpipe/local"
+)

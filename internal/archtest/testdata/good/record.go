@@ -1,0 +1,5 @@
+package standpipe
+
+import (
+	_ "time"
+)

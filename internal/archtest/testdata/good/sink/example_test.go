@@ -1,0 +1,5 @@
+package sink
+
+import "fmt"
+
+func Example() { fmt.Println("put") }

@@ -1,0 +1,7 @@
+//go:build linux
+
+package main
+
+import (
+	_ "github.com/standpipe/standpipe/local"
+)

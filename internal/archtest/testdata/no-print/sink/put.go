@@ -1,0 +1,5 @@
+package sink
+
+import "fmt"
+
+func put() { fmt.Println("put") }

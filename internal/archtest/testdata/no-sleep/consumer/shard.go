@@ -1,0 +1,5 @@
+package consumer
+
+import "time"
+
+func wait() { time.Sleep(time.Second) }

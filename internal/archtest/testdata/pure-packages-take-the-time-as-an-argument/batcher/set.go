@@ -1,0 +1,7 @@
+package batcher
+
+import "time"
+
+var opened = time.Now()
+
+func run() { go run() }

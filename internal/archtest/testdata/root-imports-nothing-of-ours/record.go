@@ -1,0 +1,5 @@
+package standpipe
+
+import (
+	_ "github.com/standpipe/standpipe/sink"
+)

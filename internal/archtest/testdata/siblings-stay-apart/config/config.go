@@ -1,0 +1,5 @@
+package config
+
+import (
+	_ "github.com/standpipe/standpipe/internal/joiner"
+)

@@ -1,0 +1,5 @@
+package joiner
+
+import (
+	_ "github.com/standpipe/standpipe/sink"
+)

@@ -1,0 +1,5 @@
+package memory
+
+import (
+	_ "github.com/standpipe/standpipe/batcher"
+)
