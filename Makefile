@@ -1,0 +1,76 @@
+# standpipe. `make help` lists what can be made.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+TOOL     := $(GO) tool -modfile=tools/go.mod
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+SEEDS    ?= 200
+FUZZTIME ?= 60s
+# Everything but the tests that start the real binary and third-party servers,
+# which take minutes and are made by e2e.
+PACKAGES  = $$($(GO) list ./... | grep -v '/test/e2e$$')
+
+# Tests that cannot run here say so in this file (see test/e2e/need); it is
+# printed after the tests, because go test hides what passing packages print.
+SKIPS := $(CURDIR)/bin/skips.txt
+export STANDPIPE_SKIPS := $(SKIPS)
+define with_skips
+@mkdir -p bin && rm -f $(SKIPS)
+@$(1); status=$$?; if [ -s $(SKIPS) ]; then sort -u $(SKIPS); fi; exit $$status
+endef
+
+.PHONY: build test race lint vet sim fuzz bench e2e golden verify image clean help
+
+build: ## Build bin/standpipe: static, reproducible, with its version.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/standpipe ./cmd/standpipe
+
+test: ## Run the tests: all packages, 200 simulation seeds. About a minute.
+	$(call with_skips,set +e; $(GO) test $(PACKAGES))
+
+race: ## Run the same tests under the race detector.
+	$(call with_skips,set +e; $(GO) test -race $(PACKAGES))
+
+lint: vet ## Run go vet, staticcheck and gofumpt, in the versions of tools/go.mod.
+	$(TOOL) staticcheck ./...
+	@unformatted=$$($(TOOL) gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not formatted, run $(TOOL) gofumpt -w:"; echo "$$unformatted"; exit 1; fi
+
+vet: ## Run go vet alone.
+	$(GO) vet ./...
+
+sim: ## Simulate the exactly-once protocol with faults: make sim SEEDS=10000
+	$(GO) test ./delivery -run TestSimulation -count=1 -timeout 60m -seeds=$(SEEDS)
+
+fuzz: ## Run each fuzz target in turn: make fuzz FUZZTIME=60s
+	@grep -rEo --include='*_test.go' --exclude-dir=testdata --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]+' . | sort | \
+	while IFS=: read -r file target; do \
+		echo "== $$(dirname $$file) $${target#func }"; \
+		$(GO) test "$$(dirname $$file)" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME); \
+	done
+
+bench: ## Run every benchmark, with allocations.
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+e2e: ## Test the real binary against kinesalite, versitygw and itself. Needs Node; minutes.
+	$(call with_skips,set +e; $(GO) test -count=1 -timeout 40m ./test/e2e)
+
+golden: ## Rewrite the golden files of every package that has some.
+	@for dir in $$(grep -rl --include='*_test.go' --exclude-dir=testdata 'flag.Bool("update"' . | xargs -r -n1 dirname | sort -u); do \
+		$(GO) test "$$dir" -count=1 -update; \
+	done
+
+verify: golden lint ## Check that golden files, formatting and modules are as committed.
+	$(GO) mod verify
+	git diff --exit-code
+
+image: ## Build the container image standpipe:VERSION.
+	docker build --build-arg VERSION=$(VERSION) -t standpipe:$(VERSION) .
+
+clean: ## Remove what was built, and Go's test cache.
+	rm -rf bin
+	$(GO) clean -testcache
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
