@@ -22,19 +22,37 @@ func TestRealInputArrivesExactly(t *testing.T) {
 		if err := (&harness.Producer{Stream: stream}).Put(limited(t, testLimit), records); err != nil {
 			t.Fatal(err)
 		}
-		for name, settings := range map[string]harness.Settings{
-			"gzip":  {Name: "real-gzip", CompressionFormat: "GZIP", SizeInMBs: 8},
-			"zstd":  {Name: "real-zstd", Zstd: true, SizeInMBs: 8},
-			"plain": {Name: "real-plain", SizeInMBs: 8},
+		for _, codec := range []struct {
+			name     string
+			settings harness.Settings
+			magic    string // an object's first bytes
+		}{
+			{"gzip", harness.Settings{Name: "real-gzip", CompressionFormat: "GZIP", SizeInMBs: 8}, "\x1f\x8b"},
+			{"zstd", harness.Settings{Name: "real-zstd", Zstd: true, SizeInMBs: 8}, "\x28\xb5\x2f\xfd"},
+			{"plain", harness.Settings{Name: "real-plain", SizeInMBs: 8}, "{"},
 		} {
-			t.Run(name, func(t *testing.T) {
-				delivery, archive := s.deliver(t, stream, settings)
+			t.Run(codec.name, func(t *testing.T) {
+				delivery, archive := s.deliver(t, stream, codec.settings)
 				settle(t, delivery.Start(t), archive, want)
 				ordered(t, stream, archive)
+				encoded(t, archive, codec.magic)
 			})
 		}
 		t.Run("raw", func(t *testing.T) { rawBytes(t, s, stream) })
 	})
+}
+
+// encoded checks that an object is stored in the codec that was configured.
+func encoded(t *testing.T, a *harness.Archive, magic string) {
+	t.Helper()
+	key := a.Keys()[0]
+	body, err := a.Get(limited(t, testLimit), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(body, []byte(magic)) {
+		t.Errorf("object %s begins with %q, want %q", key, body[:min(len(body), 4)], magic)
+	}
 }
 
 // rawBytes: the objects of a shard joined in the order of its manifests are

@@ -22,7 +22,7 @@ func Moments(t testing.TB, n int, longest time.Duration) []time.Duration {
 			t.Fatalf("STANDPIPE_E2E_SEED=%q is not a number: %v", s, err)
 		}
 	}
-	t.Logf("moments of kill -9: STANDPIPE_E2E_SEED=%d", seed)
+	t.Logf("random moments: STANDPIPE_E2E_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	moments := make([]time.Duration, n)
 	for i := range moments {

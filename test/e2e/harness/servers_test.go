@@ -41,13 +41,13 @@ func TestRealInputComesBackFromKinesalite(t *testing.T) {
 }
 
 func TestSplitAndMergeKeepEveryRecordReadable(t *testing.T) {
-	for name, start := range map[string]func() *Kinesis{
-		"kinesalite":    func() *Kinesis { return StartKinesalite(t, "") },
-		"kinesis-local": func() *Kinesis { return StartKinesisLocal(t) },
+	for name, start := range map[string]func(testing.TB) *Kinesis{
+		"kinesalite":    func(t testing.TB) *Kinesis { return StartKinesalite(t, "") },
+		"kinesis-local": func(t testing.TB) *Kinesis { return StartKinesisLocal(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := within(t)
-			stream := CreateStream(t, KinesisClient(start().Endpoint), "reshard", 1)
+			stream := CreateStream(t, KinesisClient(start(t).Endpoint), "reshard", 1)
 			producer := &Producer{Stream: stream}
 			var want, got Lines
 			put := func(text string) {
