@@ -15,12 +15,14 @@ const (
 	killFruits = 5                       // kills after which something new must be visible
 )
 
-// 50 MB flow while the process is killed 30 times at random moments, a third
-// of them within the first quarter of a second. Whatever it was doing, at the
+// 50 MB flow while the process is killed 30 times at random moments, half of
+// them in the middle of a request that writes to S3. Whatever it was doing, at the
 // end every line is there once. After each kill the bucket is looked at: an
 // object once visible stays what it is.
 func TestKill9LosesNoLineAndDeliversNoneTwice(t *testing.T) {
 	eachStack(t, func(t *testing.T, s *stack) {
+		wire := harness.NewTripwire(t, s.endpoints.S3)
+		s.endpoints.S3 = wire.Endpoint
 		stream := harness.CreateStream(t, s.kinesis, "killed", 3)
 		delivery, archive := s.deliver(t, stream, harness.Settings{Name: "killed", CompressionFormat: "GZIP"})
 		input := harness.Numbered(t, killLoad)
@@ -28,7 +30,7 @@ func TestKill9LosesNoLineAndDeliversNoneTwice(t *testing.T) {
 		produced := producing(t, &harness.Producer{Stream: stream, BytesPerSecond: spread(killLoad, moments)}, harness.Pack(input))
 
 		look := fruits{archive: archive}
-		if err := harness.KillAt(t, moments, func() *harness.Process { return delivery.Start(t) }, look.after(t)); err != nil {
+		if err := harness.KillAt(t, wire, moments, func() *harness.Process { return delivery.Start(t) }, look.after(t)); err != nil {
 			t.Fatal(err)
 		}
 		produced()
@@ -60,7 +62,7 @@ func TestKill9OfTheWholeLocalStackLosesNothing(t *testing.T) {
 	moments := harness.Moments(t, kills, killAfter)
 	producer := &harness.Producer{Stream: stream, BytesPerSecond: spread(load, moments), Repeat: true}
 	produced := producing(t, producer, harness.Pack(input))
-	err := harness.KillAt(t, moments, func() *harness.Process {
+	err := harness.KillAt(t, nil, moments, func() *harness.Process {
 		p, _ := harness.StartLocal(t, program, dir, flags...)
 		return p
 	}, func(int) error { return nil })
@@ -95,10 +97,10 @@ func TestKill9OfTheWholeLocalStackLosesNothing(t *testing.T) {
 }
 
 // spread is the rate at which size bytes last as long as the kill loop.
-func spread(size int, moments []time.Duration) int {
+func spread(size int, moments []harness.Moment) int {
 	var total time.Duration
 	for _, m := range moments {
-		total += m
+		total += m.Wait
 	}
 	return int(float64(size) / max(total.Seconds(), 1))
 }

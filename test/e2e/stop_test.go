@@ -17,9 +17,9 @@ func TestSIGTERMUnderLoadStopsCleanlyAndTheNextStartRepeatsNothing(t *testing.T)
 		input := harness.Numbered(t, load)
 		moments := harness.Moments(t, 5, 6*time.Second)
 		produced := producing(t, &harness.Producer{Stream: stream, BytesPerSecond: spread(load, moments)}, harness.Pack(input))
-		for _, wait := range moments {
+		for _, m := range moments {
 			p := delivery.Start(t)
-			timer := time.NewTimer(wait + time.Second)
+			timer := time.NewTimer(m.Wait + time.Second)
 			select {
 			case <-timer.C:
 			case <-p.Done():

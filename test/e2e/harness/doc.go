@@ -16,6 +16,7 @@
 //	lines.go      multisets of lines and their differences
 //	manifest.go   the chain of manifests of a shard
 //	standpipe.go  the binary: local and run
+//	tripwire.go   a proxy that tells when a write passes
 //	kill.go       kill -9 at random moments, repeatable by seed
 //
 // Every function that waits has a limit and says what it waited for.

@@ -91,13 +91,13 @@ func TestKillAtKillsAtEveryMomentAndStartsAgain(t *testing.T) {
 	t.Setenv("STANDPIPE_E2E_SEED", "7")
 	starts, looks := 0, 0
 	moments := Moments(t, 5, 50*time.Millisecond)
-	if err := KillAt(t, moments, func() *Process { starts++; return startChild(t, "stubborn") }, func(n int) error { looks = n; return nil }); err != nil {
+	if err := KillAt(t, nil, moments, func() *Process { starts++; return startChild(t, "stubborn") }, func(n int) error { looks = n; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if starts != 5 || looks != 5 {
 		t.Fatalf("started %d times and looked %d times, want 5", starts, looks)
 	}
-	if err := KillAt(t, []time.Duration{time.Minute}, func() *Process { return startChild(t, "dying") }, func(int) error { return nil }); err == nil {
+	if err := KillAt(t, nil, []Moment{{Wait: time.Minute}}, func() *Process { return startChild(t, "dying") }, func(int) error { return nil }); err == nil {
 		t.Fatal("a process that died by itself went unnoticed")
 	}
 }
