@@ -30,7 +30,7 @@ func StartVersitygw(t testing.TB, dir string) *S3 {
 	t.Helper()
 	program := versitygw(t)
 	port := FreePort(t)
-	cmd := exec.Command(program, "--port", fmt.Sprintf("127.0.0.1:%d", port), "--region", Region, "posix", dir)
+	cmd := exec.Command(program, "--port", fmt.Sprintf("127.0.0.1:%d", port), "--region", Region, "--quiet", "posix", dir)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
 	s := &S3{Endpoint: fmt.Sprintf("http://127.0.0.1:%d", port), Process: Start(t, "versitygw", cmd)}
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
