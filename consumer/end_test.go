@@ -85,6 +85,20 @@ func TestALostIteratorOfAClosedShardWithUnreadRecordsIsNotItsEnd(t *testing.T) {
 	})
 }
 
+func TestAShardThatIsNoLongerListedEndsOnceNothingIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a", closed: true, unlisted: true}
+		sh.put(3, time.Now())
+		s := newService(sh, &stubShard{id: "b", parents: []string{"a"}})
+		s.noKids = true
+		got, last := drain(t, s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon)))
+		same(t, "records", got, sequences(1, 3))
+		if len(last.Children) != 1 || last.Gap != nil || s.count("ListShards") != 1 {
+			t.Errorf("last page %+v after %d listings", last, s.count("ListShards"))
+		}
+	})
+}
+
 func TestIteratorsLostAgainAndAgainBeforeTheEndLoseNoRecords(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sh := &stubShard{id: "a", closed: true}

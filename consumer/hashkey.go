@@ -15,11 +15,10 @@ import (
 // when a shard's range is not known.
 type HashRange struct{ first, last hashKey }
 
-// WholeRange is the whole space, 0 to 2^128-1, KCL's stand-in for a range it
-// does not know.
 var wholeRange = HashRange{last: hashKey{^uint64(0), ^uint64(0)}}
 
-// WholeRange returns the range of every hash key.
+// WholeRange returns the whole space, 0 to 2^128-1: KCL's stand-in for a range
+// it does not know.
 func WholeRange() HashRange { return wholeRange }
 
 // RangeOf reads the hash range of a shard. A shard that carries no range (a

@@ -119,14 +119,16 @@ func TestADamagedAggregateIsDeliveredAsItIs(t *testing.T) {
 	rec := func(fields ...byte) []byte {
 		return sealed(append([]byte{0x0a, 1, 'a', 0x1a, byte(len(fields))}, fields...))
 	}
-	flipped := bytes.Clone(good)
-	flipped[10] ^= 1
+	flipped, wrongSum := bytes.Clone(good), bytes.Clone(good)
+	flipped[len(good)-17] ^= 1 // the last byte of "two": sound but for the digest
+	wrongSum[len(good)-1] ^= 1
 	for name, data := range map[string][]byte{
 		"no magic":               []byte("a line\n"),
 		"magic alone":            magic,
 		"magic and a digest":     append(bytes.Clone(magic), make([]byte, 16)...),
 		"cut":                    good[:len(good)-1],
 		"a byte flipped":         flipped,
+		"another digest":         wrongSum,
 		"right digest, cut body": sealed(body[:len(body)-1]),
 		"key index outside":      rec(0x08, 1, 0x1a, 1, 'x'),
 		"hash index outside":     rec(0x08, 0, 0x10, 0, 0x1a, 1, 'x'),

@@ -180,7 +180,7 @@ func (r *Reader) Fetch(ctx context.Context, room int64) error {
 		return fmt.Errorf("read shard %s: it has ended", r.shard.ID)
 	}
 	r.sent = time.Now()
-	r.pace.ready = r.sent.Add(shardInterval) // until Decode knows better
+	r.pace.ready = r.sent.Add(shardInterval) // for a page that is never decoded
 	err := r.fetch(ctx, room)
 	var large *TooLargeError
 	switch {

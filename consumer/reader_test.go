@@ -121,6 +121,19 @@ func TestLatestIsNeverAskedAgainAfterTheFirstTime(t *testing.T) {
 	})
 }
 
+func TestLatestIsRememberedByTheServersClock(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		s := newService(sh)
+		s.skew = -10 * time.Minute // ours is ahead
+		r := s.dial().Open(shardNamed("a"), from(standpipe.Latest))
+		step(t, r)
+		sh.put(2, time.Now().Add(s.skew))
+		time.Sleep(6 * time.Minute)
+		same(t, "records after expiry", seqsOf(step(t, r)), sequences(1, 2))
+	})
+}
+
 func TestAStartInTheFutureBeginsAtLatestAndSaysSo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sh := &stubShard{id: "a"}

@@ -31,6 +31,7 @@ type service struct {
 	perPage   int // of ListShards
 	perRead   int // records of a GetRecords
 	noKids    bool
+	skew      time.Duration // of its clock against ours, in the Date header
 	calls     []call
 	// before answers in place of the service when it returns true. It is
 	// called with the lock held.
@@ -89,6 +90,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	defer s.mu.Unlock()
 	s.calls = append(s.calls, c)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("Date", time.Now().Add(s.skew).UTC().Format(http.TimeFormat))
 	if s.before != nil && s.before(c, w) {
 		return
 	}
