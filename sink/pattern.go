@@ -95,7 +95,7 @@ func run(s string) int {
 	return n
 }
 
-// quoted reads '…' with ” for a quote inside; ” alone is a quote.
+// quoted reads text between single quotes; two of them in a row are a quote.
 func quoted(s string) (text string, n int, err error) {
 	var b []byte
 	for i := 1; i < len(s); i++ {

@@ -115,12 +115,10 @@ func TestALostReplyOfCompleteEndsInNoSuchUploadAndAVisibleObject(t *testing.T) {
 		p.store.ServeHTTP(httptest.NewRecorder(), r) // done, but nobody hears of it
 		panic(http.ErrAbortHandler)
 	}))
-	err := s.Publish(t.Context(), u)
-	if err != nil && !errors.Is(err, sink.ErrNoUpload) {
-		t.Fatalf("publish: %v", err)
-	}
-	if err := s.Publish(t.Context(), u); err != nil && !errors.Is(err, sink.ErrNoUpload) {
-		t.Fatalf("publish again: %v", err)
+	for range 2 { // the SDK's own second attempt, then the caller's
+		if err := s.Publish(t.Context(), u); !errors.Is(err, sink.ErrNoUpload) {
+			t.Fatalf("publish: %v", err)
+		}
 	}
 	info, err := s.Probe(t.Context(), "k")
 	if err != nil || info.Metadata["standpipe-intent"] != "1" || info.Size != 3 {
