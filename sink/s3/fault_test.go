@@ -111,10 +111,13 @@ func behindProxy(t *testing.T) (*s3.Sink, *proxy) {
 func TestALostReplyOfCompleteEndsInNoSuchUploadAndAVisibleObject(t *testing.T) {
 	s, p := behindProxy(t)
 	u := sinktest.Stage(t, s, sink.Object{Key: "k", Metadata: map[string]string{"standpipe-intent": "1"}}, []byte("abc"))
-	p.set(on("complete", 1, func(_ http.ResponseWriter, r *http.Request) {
+	// The in-process store remembers completed uploads; one that forgets says so.
+	lose := on("complete", 1, func(_ http.ResponseWriter, r *http.Request) {
 		p.store.ServeHTTP(httptest.NewRecorder(), r) // done, but nobody hears of it
 		panic(http.ErrAbortHandler)
-	}))
+	})
+	forget := on("complete", 100, func(w http.ResponseWriter, _ *http.Request) { refuse(w, http.StatusNotFound, "NoSuchUpload") })
+	p.set(func(w http.ResponseWriter, r *http.Request) bool { return lose(w, r) || forget(w, r) })
 	for range 2 { // the SDK's own second attempt, then the caller's
 		if err := s.Publish(t.Context(), u); !errors.Is(err, sink.ErrNoUpload) {
 			t.Fatalf("publish: %v", err)
