@@ -21,7 +21,7 @@ type Manifest struct {
 	Version int `json:"v"`
 	Origin
 	Number   int64                `json:"number"`
-	Previous standpipe.Position   `json:"previous"`
+	Previous standpipe.Position   `json:"prevLast"`
 	First    string               `json:"first,omitempty"`
 	Last     standpipe.Position   `json:"last"`
 	Children []standpipe.ShardID  `json:"children,omitempty"`
