@@ -1,0 +1,429 @@
+package kinesis
+
+import (
+	"encoding/json"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	shardsMax = 10000 // of one CreateStream; AWS has a quota per account
+	pageMax   = 10000 // greatest Limit of a listing
+)
+
+func (s *Server) createStream(c *call) (any, error) {
+	var in struct {
+		StreamName         *string
+		ShardCount         *int64
+		MaxRecordSizeInKiB *int64
+		StreamModeDetails  *struct{ StreamMode *string }
+	}
+	if err := decode(c.body, &in); err != nil {
+		return nil, err
+	}
+	var v violations
+	v.text(in.StreamName, "streamName", true, 1, 128, namePattern)
+	v.number(in.ShardCount, "shardCount", false, 1, shardsMax)
+	v.number(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", false, recordKiB, recordKiBMax)
+	mode := ""
+	if in.StreamModeDetails != nil {
+		v.enum(in.StreamModeDetails.StreamMode, "streamModeDetails.streamMode", true, "PROVISIONED", "ON_DEMAND")
+		mode = text(in.StreamModeDetails.StreamMode)
+	}
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	count, size := onDemandParts, recordKiB
+	onDemand := mode == "ON_DEMAND" || in.ShardCount == nil
+	if !onDemand {
+		count = int(*in.ShardCount)
+	}
+	if in.MaxRecordSizeInKiB != nil {
+		size = int(*in.MaxRecordSizeInKiB)
+	}
+	return nil, s.create(*in.StreamName, count, size, onDemand)
+}
+
+func (s *Server) deleteStream(c *call) (any, error) {
+	st, err := s.refer(c, false)
+	if err != nil {
+		return nil, err
+	}
+	st.mu.Lock()
+	st.changing, st.ready = deleting, c.now.Add(s.cfg.CreateDelay).UnixMilli()
+	err = st.save()
+	gone := st.status(c.now.UnixMilli()) == ""
+	st.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if gone {
+		s.drop(st)
+	}
+	return nil, nil
+}
+
+// refer decodes a request that has nothing but its stream. With ready it must
+// be ACTIVE.
+func (s *Server) refer(c *call, ready bool) (*stream, error) {
+	var in streamRef
+	if err := decode(c.body, &in); err != nil {
+		return nil, err
+	}
+	var v violations
+	in.check(&v)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	st, err := s.find(in, c.now)
+	if err != nil || !ready {
+		return st, err
+	}
+	if status := st.statusNow(c.now.UnixMilli()); status != active {
+		return nil, notActive(st.name, s.cfg.Account, status)
+	}
+	return st, nil
+}
+
+// The answers' members, in the API's names.
+type (
+	shardRange struct{ StartingHashKey, EndingHashKey string }
+	shardShape struct {
+		ShardId               string
+		ParentShardId         string `json:",omitempty"`
+		AdjacentParentShardId string `json:",omitempty"`
+		HashKeyRange          shardRange
+		SequenceNumberRange   struct {
+			StartingSequenceNumber string
+			EndingSequenceNumber   string `json:",omitempty"`
+		}
+	}
+	streamMode  struct{ StreamMode string }
+	monitoring  struct{ ShardLevelMetrics []string }
+	streamShape struct {
+		StreamName              string
+		StreamARN               string
+		StreamStatus            string
+		StreamModeDetails       streamMode
+		StreamCreationTimestamp instant
+		RetentionPeriodHours    int
+		EnhancedMonitoring      []monitoring
+		EncryptionType          string
+	}
+	streamSummary struct {
+		StreamName              string
+		StreamARN               string
+		StreamStatus            string
+		StreamModeDetails       streamMode
+		StreamCreationTimestamp instant
+	}
+)
+
+func (sh *shard) shape() shardShape {
+	out := shardShape{ShardId: sh.name(), HashKeyRange: sh.hash.shape()}
+	if len(sh.parents) > 0 {
+		out.ParentShardId = shardName(sh.parents[0])
+	}
+	if len(sh.parents) > 1 {
+		out.AdjacentParentShardId = shardName(sh.parents[1])
+	}
+	out.SequenceNumberRange.StartingSequenceNumber = sh.firstSequence().String()
+	if !sh.open() {
+		out.SequenceNumberRange.EndingSequenceNumber = sh.endSequence().String()
+	}
+	return out
+}
+
+func (r hashRange) shape() shardRange { return shardRange{r.Start.String(), r.End.String()} }
+
+func (st *stream) mode() streamMode {
+	if st.onDemand {
+		return streamMode{"ON_DEMAND"}
+	}
+	return streamMode{"PROVISIONED"}
+}
+
+// shape is what DescribeStream and DescribeStreamSummary share; the caller
+// holds mu.
+func (st *stream) shape(now int64) streamShape {
+	return streamShape{
+		StreamName: st.name, StreamARN: st.arn, StreamStatus: st.status(now), StreamModeDetails: st.mode(),
+		StreamCreationTimestamp: instant(st.created), RetentionPeriodHours: st.retention,
+		EnhancedMonitoring: []monitoring{{ShardLevelMetrics: []string{}}}, EncryptionType: "NONE",
+	}
+}
+
+// listed returns the shards a client may see: none while CREATING, and no
+// expired ones. The caller holds mu.
+func (st *stream) listed(now int64) []*shard {
+	if st.status(now) == creating {
+		return nil
+	}
+	horizon := st.horizon(now)
+	list := make([]*shard, 0, len(st.shards))
+	for _, sh := range st.shards {
+		if !sh.expired(horizon) {
+			list = append(list, sh)
+		}
+	}
+	return list
+}
+
+func (s *Server) describeStream(c *call) (any, error) {
+	var in struct {
+		streamRef
+		ExclusiveStartShardId *string
+		Limit                 *int64
+	}
+	if err := decode(c.body, &in); err != nil {
+		return nil, err
+	}
+	var v violations
+	in.check(&v)
+	v.text(in.ExclusiveStartShardId, "exclusiveStartShardId", false, 1, 128, namePattern)
+	v.number(in.Limit, "limit", false, 1, pageMax)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	st, err := s.find(in.streamRef, c.now)
+	if err != nil {
+		return nil, err
+	}
+	limit, after := 100, int64(-1)
+	if in.Limit != nil {
+		limit = int(*in.Limit)
+	}
+	if in.ExclusiveStartShardId != nil {
+		index, ok := parseShardName(*in.ExclusiveStartShardId)
+		if !ok {
+			return nil, notFound("Could not find shard %s in stream %s under account %s.", *in.ExclusiveStartShardId, st.name, s.cfg.Account)
+		}
+		after = int64(index)
+	}
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	shards, more := []shardShape{}, false
+	for _, sh := range st.listed(c.now.UnixMilli()) {
+		if int64(sh.index) <= after {
+			continue
+		}
+		if more = len(shards) == limit; more {
+			break
+		}
+		shards = append(shards, sh.shape())
+	}
+	type description struct {
+		streamShape
+		Shards        []shardShape
+		HasMoreShards bool
+	}
+	return struct{ StreamDescription description }{
+		description{st.shape(c.now.UnixMilli()), shards, more}}, nil
+}
+
+func (s *Server) describeStreamSummary(c *call) (any, error) {
+	st, err := s.refer(c, false)
+	if err != nil {
+		return nil, err
+	}
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	type summary struct {
+		streamShape
+		OpenShardCount     int
+		ConsumerCount      int
+		MaxRecordSizeInKiB int
+	}
+	out := summary{streamShape: st.shape(c.now.UnixMilli()), OpenShardCount: len(st.routes), MaxRecordSizeInKiB: st.recordKiB}
+	if out.StreamStatus == creating {
+		out.OpenShardCount = 0
+	}
+	return struct{ StreamDescriptionSummary summary }{out}, nil
+}
+
+func (s *Server) listStreams(c *call) (any, error) {
+	var in struct {
+		ExclusiveStartStreamName *string
+		NextToken                *string
+		Limit                    *int64
+	}
+	if err := decode(c.body, &in); err != nil {
+		return nil, err
+	}
+	var v violations
+	v.text(in.ExclusiveStartStreamName, "exclusiveStartStreamName", false, 1, 128, namePattern)
+	v.text(in.NextToken, "nextToken", false, 1, 1<<20, "")
+	v.number(in.Limit, "limit", false, 1, pageMax)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	after, limit := text(in.ExclusiveStartStreamName), 100
+	if in.Limit != nil {
+		limit = int(*in.Limit)
+	}
+	if in.NextToken != nil {
+		var token streamsToken
+		if err := token.open(*in.NextToken, c.now); err != nil {
+			return nil, err
+		}
+		after = token.After
+	}
+	out := struct {
+		StreamNames     []string
+		StreamSummaries []streamSummary
+		HasMoreStreams  bool
+		NextToken       string `json:",omitempty"`
+	}{StreamNames: []string{}, StreamSummaries: []streamSummary{}}
+	for _, st := range s.all(c.now) {
+		if st.name <= after {
+			continue
+		}
+		if len(out.StreamNames) == limit {
+			out.HasMoreStreams = true
+			out.NextToken = streamsToken{out.StreamNames[limit-1], c.now.UnixMilli()}.String()
+			break
+		}
+		out.StreamNames = append(out.StreamNames, st.name)
+		st.mu.RLock()
+		out.StreamSummaries = append(out.StreamSummaries, streamSummary{
+			st.name, st.arn, st.status(c.now.UnixMilli()), st.mode(), instant(st.created)})
+		st.mu.RUnlock()
+	}
+	return out, nil
+}
+
+// A streamsToken is the NextToken of ListStreams.
+type streamsToken struct {
+	After  string
+	Issued int64 // ms
+}
+
+func (t streamsToken) String() string { return sealJSON(streamsKind, t) }
+
+func (t *streamsToken) open(s string, now time.Time) error {
+	if err := unsealJSON(streamsKind, s, t); err != nil {
+		return err
+	}
+	return checkTokenAge(t.Issued, now)
+}
+
+func sealJSON(kind byte, v any) string {
+	b, err := json.Marshal(v)
+	if err != nil { // our own structs of strings and numbers
+		panic(err)
+	}
+	return seal(kind, b)
+}
+
+func unsealJSON(kind byte, s string, into any) error {
+	b, ok := unseal(kind, s)
+	if !ok || json.Unmarshal(b, into) != nil {
+		return invalidArgument("Invalid NextToken.")
+	}
+	return nil
+}
+
+func checkTokenAge(issued int64, now time.Time) error {
+	if now.Sub(time.UnixMilli(issued)) <= iteratorLife {
+		return nil
+	}
+	return clientError("ExpiredNextTokenException", "NextToken expired. The token was created at time %s while right now it is %s which is further in the future than the tolerated delay of 300000 milliseconds.",
+		javaTime(time.UnixMilli(issued)), javaTime(now))
+}
+
+// javaTime is java.util.Date's form, which the service's messages use.
+func javaTime(t time.Time) string { return t.UTC().Format("Mon Jan 02 15:04:05 UTC 2006") }
+
+func (s *Server) increaseRetention(c *call) (any, error) {
+	return s.setRetention(c, func(name string, hours, old int) error {
+		if hours < old {
+			return invalidArgument("Requested retention period (%d hours) for stream %s can not be shorter than existing retention period (%d hours). Use DecreaseRetentionPeriod API.", hours, name, old)
+		}
+		return nil
+	})
+}
+
+func (s *Server) decreaseRetention(c *call) (any, error) {
+	return s.setRetention(c, func(name string, hours, old int) error {
+		if hours > old {
+			return invalidArgument("Requested retention period (%d hours) for stream %s can not be longer than existing retention period (%d hours). Use IncreaseRetentionPeriod API.", hours, name, old)
+		}
+		return nil
+	})
+}
+
+func (s *Server) setRetention(c *call, allowed func(name string, hours, old int) error) (any, error) {
+	var in struct {
+		streamRef
+		RetentionPeriodHours *int64
+	}
+	if err := decode(c.body, &in); err != nil {
+		return nil, err
+	}
+	var v violations
+	in.check(&v)
+	v.number(in.RetentionPeriodHours, "retentionPeriodHours", true, 1, retentionMax)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	hours := int(*in.RetentionPeriodHours)
+	if hours < retentionMin {
+		return nil, invalidArgument("Minimum allowed retention period is 24 hours. Requested retention period (%d hours) is too short.", hours)
+	}
+	return nil, s.change(in.streamRef, c.now, func(st *stream) error {
+		if err := allowed(st.name, hours, st.retention); err != nil {
+			return err
+		}
+		// What is past the old retention is gone, even if it was not swept yet.
+		for _, sh := range st.shards {
+			sh.log.expire(st.horizon(c.now.UnixMilli()))
+		}
+		st.retention = hours
+		return nil
+	})
+}
+
+func (s *Server) updateMaxRecordSize(c *call) (any, error) {
+	var in struct {
+		streamRef
+		MaxRecordSizeInKiB *int64
+	}
+	if err := decode(c.body, &in); err != nil {
+		return nil, err
+	}
+	var v violations
+	in.check(&v)
+	v.number(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", true, recordKiB, recordKiBMax)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	return nil, s.change(in.streamRef, c.now, func(st *stream) error {
+		st.recordKiB = int(*in.MaxRecordSizeInKiB)
+		return nil
+	})
+}
+
+// change alters the settings of an ACTIVE stream: all of it or, when it can't
+// be saved, nothing.
+func (s *Server) change(ref streamRef, now time.Time, alter func(*stream) error) error {
+	st, err := s.find(ref, now)
+	if err != nil {
+		return err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if status := st.status(now.UnixMilli()); status != active {
+		return notActive(st.name, s.cfg.Account, status)
+	}
+	retention, size := st.retention, st.recordKiB
+	if err := alter(st); err != nil {
+		return err
+	}
+	if err := st.save(); err != nil {
+		st.retention, st.recordKiB = retention, size
+		s.log.Error("stream settings not saved", zap.String("stream", st.name), zap.Error(err))
+		return internalFailure()
+	}
+	return nil
+}

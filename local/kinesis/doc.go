@@ -1,0 +1,30 @@
+// Package kinesis is a Kinesis-compatible server in one http.Handler: the
+// "stream" of standpipe's one-command start, and the bed its tests lie on.
+//
+// It promises that an SDK, a KCL-like reader or a producer can't tell it from
+// Amazon Kinesis Data Streams for the operations it has: JSON 1.1 on the wire,
+// sequence numbers in the real layout, hash routing, iterators that expire,
+// shards that end with their children named, errors with the real names and
+// texts. An operation it does not have answers UnknownOperationException; it
+// never pretends.
+//
+// What it leaves out on purpose: signatures are accepted unseen (any
+// credentials or none), encryption, and quotas on control calls.
+//
+// A stream's life, by the (virtual) clock only; no goroutine moves it:
+//
+//	CREATING ──delay──▶ ACTIVE ──split, merge──▶ UPDATING ──delay──▶ ACTIVE
+//	                      └──delete──▶ DELETING ──delay──▶ gone
+//
+// A shard's life:
+//
+//	open ──split, merge──▶ closed (readable, listed) ──retention──▶ expired (gone)
+//
+// Locks are taken in one order: server, stream, shard log. A put holds its
+// stream's read lock from routing to the last write; a reshard takes the write
+// lock. So each record is in the parent before any record is in a child.
+//
+// With Config.Dir each answer to a put is given after write(2), so a killed
+// process loses nothing it acknowledged; a power cut may, because there is no
+// fsync. The package starts no goroutines.
+package kinesis
