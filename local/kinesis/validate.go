@@ -20,6 +20,10 @@ const (
 	hashKeyPattern  = `0|([1-9]\d{0,38})`
 )
 
+// shownMax bounds how much of a value a message repeats: a request has up to
+// 15 MiB of them.
+const shownMax = 2048
+
 // violations collects what is wrong with a request, in the service's words. At
 // most ten are told.
 type violations []string
@@ -30,7 +34,7 @@ func (v *violations) add(value any, member, constraint string) {
 	case nil:
 	case *string:
 		if x != nil {
-			shown = "'" + *x + "'"
+			shown = "'" + (*x)[:min(len(*x), shownMax)] + "'"
 		}
 	default:
 		shown = fmt.Sprintf("'%v'", x)
