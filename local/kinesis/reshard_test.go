@@ -18,7 +18,7 @@ import (
 func TestReshardWhileProducingLosesAndReordersNothing(t *testing.T) {
 	f := newFixture(t, Config{Dir: t.TempDir()})
 	f.create("s", 2)
-	const producers, calls, size = 4, 60, 20
+	const producers, calls, size = 4, 120, 20
 	var wg sync.WaitGroup
 	var done atomic.Int32
 	for p := range producers {
