@@ -113,6 +113,15 @@ func TestTornTailIsCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	flipped := append([]byte{}, whole...)
+	flipped[len(flipped)-2] ^= 1 // whole by its length, wrong by its CRC
+	if err := os.WriteFile(path, flipped, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, torn, err := loadChunk(path, 0)
+	if err != nil || len(c.entries) != 1 || torn != len(whole)-second {
+		t.Errorf("a damaged record: %d records kept, %d bytes torn, %v", len(c.entries), torn, err)
+	}
 	damaged := append(append([]byte{}, whole...), "rubbish that is no frame"...)
 	if err := os.WriteFile(path, damaged, 0o600); err != nil {
 		t.Fatal(err)
@@ -197,5 +206,31 @@ func TestFailedWriteFailsTheRecordAndLaterOnesGoOn(t *testing.T) {
 	f.kill(cfg)
 	if got := f.data("s", shard0, types.ShardIteratorTypeTrimHorizon, ""); got != "a c" {
 		t.Errorf("read %q after a restart", got)
+	}
+}
+
+// The next chunk file is a device that is always full, so the first write into
+// it fails after it was opened.
+func TestFullDiskAtTheFirstRecordOfAChunk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skipf("NOT TESTED: a full disk needs /dev/full: %v", err)
+	}
+	cfg := Config{Dir: t.TempDir()}
+	f := newFixture(t, cfg)
+	f.create("s", 1)
+	f.put("s", "k", "a")
+	log := f.server.streams["s"].shards[0].log
+	if err := os.Symlink("/dev/full", chunkPath(log.dir, 0, 2)); err != nil {
+		t.Fatal(err)
+	}
+	big := strings.Repeat("b", 2*chunkMin)
+	_, err := f.client.PutRecord(t.Context(), &api.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"), Data: []byte(big)})
+	wantCode(t, err, "InternalFailure")
+	f.put("s", "k", "c")
+	for range 2 {
+		if got := f.data("s", shard0, types.ShardIteratorTypeTrimHorizon, ""); got != "a c" {
+			t.Errorf("read %q", got)
+		}
+		f.kill(cfg)
 	}
 }

@@ -42,28 +42,53 @@ func TestReshardWhileProducingLosesAndReordersNothing(t *testing.T) {
 			f.reshardOnce()
 		}
 	})
-	wg.Go(func() { // a reader beside them sees only rising numbers
-		it := f.iterator("s", shard0, types.ShardIteratorTypeTrimHorizon, "")
-		last := "0"
-		for it != "" {
-			out, err := f.client.GetRecords(t.Context(), &api.GetRecordsInput{ShardIterator: &it, Limit: aws.Int32(50)})
-			if err != nil {
-				t.Errorf("get: %v", err)
-				return
-			}
-			for _, r := range out.Records {
-				if standpipe.CompareSequence(last, *r.SequenceNumber) >= 0 {
-					t.Errorf("%s after %s", *r.SequenceNumber, last)
-				}
-				last = *r.SequenceNumber
-			}
-			if it = aws.ToString(out.NextShardIterator); it != "" && done.Load() == producers && len(out.Records) == 0 {
-				return
-			}
-		}
-	})
+	seen := 0
+	wg.Go(func() { seen = f.follow(func() bool { return done.Load() == producers }) })
 	wg.Wait()
 	f.checkLineage(producers, calls*size)
+	if want := producers * calls * size; seen != want {
+		t.Errorf("a reader that leaves each shard at its end saw %d records, want %d", seen, want)
+	}
+}
+
+// follow reads every shard from its start to its end and then its children,
+// while others write, until all is read after finished. It returns the number
+// of records. A record put into a shard after its end was told is not seen.
+func (f *fixture) follow(finished func() bool) int {
+	at := map[string]string{"shardId-000000000000": "", "shardId-000000000001": ""} // shard to iterator
+	last, seen := map[string]string{}, 0
+	for idle := false; !idle; {
+		idle = finished() // asked before the round: its reads see what was put
+		for shard, it := range at {
+			if it == "" {
+				it = f.iterator("s", shard, types.ShardIteratorTypeTrimHorizon, "")
+			}
+			out, err := f.client.GetRecords(f.t.Context(), &api.GetRecordsInput{ShardIterator: &it, Limit: aws.Int32(50)})
+			if err != nil {
+				f.t.Errorf("get: %v", err)
+				return seen
+			}
+			for _, r := range out.Records {
+				if standpipe.CompareSequence(last[shard], *r.SequenceNumber) >= 0 {
+					f.t.Errorf("%s after %s", *r.SequenceNumber, last[shard])
+				}
+				last[shard] = *r.SequenceNumber
+			}
+			seen += len(out.Records)
+			idle = idle && len(out.Records) == 0 && out.NextShardIterator != nil
+			at[shard] = aws.ToString(out.NextShardIterator)
+			if out.NextShardIterator != nil {
+				continue
+			}
+			delete(at, shard)
+			for _, child := range out.ChildShards { // of a merge both parents name it
+				if _, known := last[*child.ShardId]; !known {
+					last[*child.ShardId], at[*child.ShardId] = "", ""
+				}
+			}
+		}
+	}
+	return seen
 }
 
 // reshardOnce splits the first open shard wide enough in the middle or, when

@@ -62,9 +62,8 @@ func (l *shardLog) append(now int64, puts []*put) error {
 		}
 		if err := l.write(c, size); err != nil {
 			c.cut(entries, size)
-			if entries == 0 { // the file is this chunk's: the one before has none open now
+			if entries == 0 {
 				l.chunks = l.chunks[:len(l.chunks)-1]
-				l.closeFile()
 				removeFile(c.path)
 			}
 			for _, p := range puts[:n] {
@@ -103,17 +102,16 @@ func (l *shardLog) room(p *put) (*chunk, error) {
 	return c, nil
 }
 
-// write brings the chunk's bytes from size on into its file. After a failure
-// the file holds only what it held before; where that can't be had, no record
-// is added to it again, and its torn tail is cut off when it is next loaded.
+// write brings the chunk's bytes from size on into its file. After a failure no
+// record is added to that file again: it is cut back to what it held before, or,
+// where even that fails, when it is next loaded.
 func (l *shardLog) write(c *chunk, size int) error {
 	if l.file == nil {
 		return nil
 	}
 	if _, err := l.file.Write(c.buf[size:]); err != nil {
-		if cut := l.file.Truncate(int64(size)); cut != nil {
-			l.closeFile()
-		}
+		_ = l.file.Truncate(int64(size)) // see above
+		l.closeFile()
 		return fmt.Errorf("append to chunk %s: %w", c.path, err)
 	}
 	if l.spent != "" {
