@@ -171,6 +171,16 @@ func FuzzParsePut(f *testing.F) {
 	})
 }
 
+func TestAFrameThatDoesNotRiseIsTorn(t *testing.T) {
+	c := newChunk(chunkMin, "x")
+	c.add(7, 1000, []byte("key"), []byte("data"))
+	for last, whole := range map[uint64]bool{6: true, 7: false, 8: false} {
+		if _, _, err := parseFrame(c.buf, last); (err == nil) != whole {
+			t.Errorf("index 7 after %d: %v", last, err)
+		}
+	}
+}
+
 func FuzzParseFrame(f *testing.F) {
 	c := newChunk(chunkMin, "x")
 	c.add(7, 1000, []byte("key"), []byte("data"))

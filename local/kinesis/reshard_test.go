@@ -2,6 +2,7 @@ package kinesis
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,61 @@ func TestReshardWhileProducingLosesAndReordersNothing(t *testing.T) {
 	if want := producers * calls * size; seen != want {
 		t.Errorf("a reader that leaves each shard at its end saw %d records, want %d", seen, want)
 	}
+}
+
+// A put and a split race many times. What a reader finds at the told end of the
+// parent is all the parent will ever hold.
+func TestNoRecordEntersAShardAfterItsEnd(t *testing.T) {
+	s, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	body := []byte(putBody(500, 10))
+	before, after := 0, 0
+	for i := range 1000 {
+		if err := s.EnsureStream("s", 1); err != nil {
+			t.Fatal(err)
+		}
+		now := s.clock.now()
+		st, err := s.stream("s", now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := parsePut(body, false, &arena{make([]byte, len(body))})
+		if err != nil || in.hash() != nil {
+			t.Fatal(err)
+		}
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-start
+			if err := s.store(&call{now: now}, st, in, ""); err != nil {
+				t.Error(err)
+			}
+		})
+		close(start)
+		if i%2 == 0 {
+			runtime.Gosched() // both orders are wanted
+		}
+		split := &call{now: now, body: []byte(`{"StreamName":"s","ShardToSplit":"0","NewStartingHashKey":"99"}`)}
+		if _, err := s.splitShard(split); err != nil {
+			t.Fatal(err)
+		}
+		parent := st.shards[0]
+		told := parent.log.read(0, 1000, 1<<20).count
+		wg.Wait()
+		if n := parent.log.read(0, 1000, 1<<20).count; n != told || n != 0 && n != 500 {
+			t.Fatalf("the parent held %d records when it ended and %d later", told, n)
+		}
+		if told == 0 {
+			after++
+		} else {
+			before++
+		}
+		s.drop(st)
+	}
+	t.Logf("put before the split %d times, after it %d times", before, after)
 }
 
 // follow reads every shard from its start to its end and then its children,

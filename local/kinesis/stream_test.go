@@ -224,6 +224,9 @@ func TestEveryShardFilterListsWhatItPromisesOnEveryPageSize(t *testing.T) {
 	f.refused("GetShardIterator", `{"StreamName":"s","ShardId":"`+shard0+`","ShardIteratorType":"TRIM_HORIZON"}`, "ResourceNotFoundException", "Shard "+shard0+" in stream s under account 000000000000 does not exist")
 	f.advance(30 * time.Hour)
 	check("", "2 4")
+	if n := len(f.server.streams["s"].shards); n != 2 {
+		t.Errorf("%d shards are held, 2 are listed", n)
+	}
 	f.refused("ListShards", `{}`, "InvalidArgumentException", "Either NextToken or StreamName should be provided.")
 	f.refused("ListShards", `{"StreamName":"s","NextToken":"x"}`, "InvalidArgumentException", "NextToken and StreamName cannot be provided together.")
 	out, err := f.client.ListShards(t.Context(), &api.ListShardsInput{StreamName: aws.String("s"), MaxResults: aws.Int32(1)})
