@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // A shard is one shard of a stream. Its fields but log are written under the
@@ -56,14 +55,10 @@ func (sh *shard) sequence(index uint64, arrival int64) sequence {
 // expired reports whether the closed shard's last record has left retention.
 func (sh *shard) expired(horizon int64) bool { return !sh.open() && sh.closed < horizon }
 
-// seconds is a time in ms as the API's JSON has it: seconds with a fraction.
-func seconds(ms int64) float64 { return float64(ms) / 1000 }
-
+// fromSeconds reads a time as the API's JSON has it, and returns ms.
 func fromSeconds(s float64) int64 {
 	if s > 1e11 { // Java SDK 1 sent milliseconds (aws-sdk-java 2588)
 		return int64(s)
 	}
 	return int64(s*1000 + 0.5)
 }
-
-func milliseconds(t time.Time) int64 { return t.UnixMilli() }
