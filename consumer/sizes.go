@@ -24,7 +24,8 @@ func (s *sizes) tooLarge(received, room int64) *TooLargeError {
 	if room >= MaxPage {
 		if s.limit > 1 {
 			// Larger than any page should be: ask for fewer records at a time.
-			s.limit /= 2
+			// In steps of eight, for each try costs a page of the shard's bandwidth.
+			s.limit = max(1, s.limit/8)
 		} else {
 			s.whole = max(MaxPage, received+received/4)
 		}
