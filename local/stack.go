@@ -1,0 +1,220 @@
+//go:build !nolocal
+
+// Package local runs what a laptop lacks: a Kinesis-compatible server and an
+// S3 server, on loopback, with everything kept under one folder.
+//
+// It promises that both servers answer when Start returns, that a restart on
+// the same folder continues where the last one ended, however that ended, and
+// that nothing outlives the process. It knows nothing of the archiver that
+// reads from the one and writes to the other.
+//
+// The build tag nolocal leaves the package out of the binary.
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/local/kinesis"
+	"github.com/standpipe/standpipe/local/s3"
+)
+
+// Account is the account id in the ARNs of the local servers.
+const Account = "000000000000"
+
+// Config says what to serve.
+type Config struct {
+	// Dir keeps streams, objects and the key to them.
+	Dir string
+	// KinesisAddr, AdminAddr and S3Addr are host:port; port 0 picks a free one.
+	KinesisAddr, AdminAddr, S3Addr string
+	Region                         string
+	// Stream is created with Shards shards unless it is there; so is Bucket.
+	Stream string
+	Shards int
+	Bucket string
+	// Logger may be nil.
+	Logger *zap.Logger
+}
+
+// Endpoints says how to reach the servers. Its JSON form is endpoints.json.
+type Endpoints struct {
+	Kinesis         string `json:"kinesis"`
+	KinesisAdmin    string `json:"kinesisAdmin"`
+	S3              string `json:"s3"`
+	Status          string `json:"status"`
+	Stream          string `json:"stream"`
+	Bucket          string `json:"bucket"`
+	Region          string `json:"region"`
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+}
+
+// A Stack is the running servers. Stop ends them.
+type Stack struct {
+	Endpoints Endpoints
+
+	cfg     Config
+	kinesis *kinesis.Server
+	http    []*http.Server
+	s3      *s3.Process
+	group   sync.WaitGroup
+	log     *zap.Logger
+}
+
+// Start starts the servers. ctx bounds the start only. Errors name the flag of
+// `standpipe local` that mends them.
+func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	s := &Stack{cfg: cfg, log: cfg.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
+		return s, &standpipe.Error{Class: standpipe.Fatal, Op: "use the folder " + cfg.Dir, Err: err,
+			Hint: "--data must name a folder this user may write"}
+	}
+	key, err := accessKey(cfg.Dir)
+	if err != nil {
+		return s, err
+	}
+	s.Endpoints = Endpoints{Stream: cfg.Stream, Bucket: cfg.Bucket, Region: cfg.Region, AccessKeyID: key.ID, SecretAccessKey: key.Secret}
+	if err := s.startKinesis(ctx); err != nil {
+		return s, err
+	}
+	return s, s.startS3(ctx)
+}
+
+func (s *Stack) startKinesis(ctx context.Context) (err error) {
+	s.kinesis, err = kinesis.New(kinesis.Config{
+		Dir: filepath.Join(s.cfg.Dir, "kinesis"), Region: s.cfg.Region, Account: Account, Logger: s.log.Named("kinesis"),
+	})
+	if err != nil {
+		return fmt.Errorf("start the Kinesis server: %w", err)
+	}
+	if err := s.kinesis.EnsureStream(s.cfg.Stream, s.cfg.Shards); err != nil {
+		return err
+	}
+	if s.Endpoints.Kinesis, err = s.serve(ctx, "--kinesis-addr", s.cfg.KinesisAddr, s.kinesis); err != nil {
+		return err
+	}
+	s.Endpoints.KinesisAdmin, err = s.serve(ctx, "--admin-addr", s.cfg.AdminAddr, s.kinesis.Admin())
+	return err
+}
+
+func (s *Stack) startS3(ctx context.Context) (err error) {
+	s.s3, err = s3.Start(ctx, s3.Config{
+		Dir: filepath.Join(s.cfg.Dir, "s3"), Addr: s.cfg.S3Addr, Region: s.cfg.Region,
+		AccessKey: s.Endpoints.AccessKeyID, SecretKey: s.Endpoints.SecretAccessKey,
+		Log: zap.NewStdLog(s.log.Named("s3")).Writer(),
+	})
+	if err != nil {
+		return &standpipe.Error{Class: standpipe.Fatal, Op: "start the S3 server", Err: err,
+			Hint: "if the port is taken, give --s3-addr 127.0.0.1:0"}
+	}
+	s.Endpoints.S3 = s.s3.Endpoint()
+	return s.s3.CreateBucket(ctx, s.cfg.Bucket)
+}
+
+// serve listens on addr and returns the URL.
+func (s *Stack) serve(ctx context.Context, flag, addr string, h http.Handler) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return "", &standpipe.Error{Class: standpipe.Fatal, Op: "listen on " + addr, Err: err,
+			Hint: "the port is taken or the address is not ours: give " + flag + " 127.0.0.1:0 for any free port"}
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(s.log)}
+	s.http = append(s.http, srv)
+	s.group.Go(func() {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("a local server ended", zap.String("address", addr), zap.Error(err))
+		}
+	})
+	return "http://" + l.Addr().String(), nil
+}
+
+// Done is closed when the S3 server has ended by itself: nothing can be
+// delivered any more.
+func (s *Stack) Done() <-chan struct{} { return s.s3.Done() }
+
+// Publish writes endpoints.json, when everything that belongs to it answers.
+func (s *Stack) Publish(status string) error {
+	s.Endpoints.Status = status
+	b, err := json.MarshalIndent(s.Endpoints, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(filepath.Join(s.cfg.Dir, "endpoints.json"), append(b, '\n'))
+}
+
+// Stop ends the servers and waits for them. What was acknowledged is kept.
+func (s *Stack) Stop() error {
+	var errs []error
+	for _, srv := range s.http {
+		errs = append(errs, srv.Close())
+	}
+	s.group.Wait()
+	if s.kinesis != nil {
+		errs = append(errs, s.kinesis.Close())
+	}
+	if s.s3 != nil {
+		errs = append(errs, s.s3.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+type key struct {
+	ID     string `json:"accessKeyId"`
+	Secret string `json:"secretAccessKey"`
+}
+
+// accessKey is the local S3's only key: made at the first start and kept, so
+// that no two folders share one and none is written into any program.
+func accessKey(dir string) (k key, err error) {
+	file := filepath.Join(dir, "credentials.json")
+	b, err := os.ReadFile(file)
+	if err == nil {
+		if err := json.Unmarshal(b, &k); err != nil || k.ID == "" || k.Secret == "" {
+			return k, &standpipe.Error{Class: standpipe.Fatal, Op: "read " + file, Err: errors.New("it holds no key"),
+				Hint: "delete it; a new one is made at the next start"}
+		}
+		return k, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return k, fmt.Errorf("read the local key: %w", err)
+	}
+	k = key{ID: "local" + rand.Text()[:15], Secret: rand.Text() + rand.Text()}
+	if b, err = json.Marshal(k); err != nil {
+		return k, err
+	}
+	return k, replace(file, b)
+}
+
+// replace writes a file so that a reader sees the old one or the new one whole.
+func replace(file string, b []byte) error {
+	tmp := file + ".tmp"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	if err := os.Rename(tmp, file); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}
