@@ -43,8 +43,17 @@ type Standpipe struct {
 	DrainTimeout Duration `rule:"1s..1h"`
 	// Addresses other than AWS's own.
 	Endpoint Endpoint
-	// Number of lines that closes an object; 0 is no limit.
+	// Number of stream records that closes an object; 0 is no limit.
 	BatchRecords int `rule:"0..100000000"`
+	// What to do about a prepared object that is neither staged nor visible although
+	// the bucket's lifecycle rule cannot have aborted it yet. halt stops the shard and
+	// asks; assume-published goes on (it was published and then removed); republish
+	// delivers its records again (its upload was aborted by hand).
+	OnAbsent Absent `rule:"halt|assume-published|republish"`
+	// Age at which the bucket's lifecycle rule aborts incomplete uploads
+	// (AbortIncompleteMultipartUpload). A prepared object that is gone and older than
+	// this was aborted, so its records are delivered again.
+	AbortIncompleteAfter Duration `rule:"24h..8760h"`
 	// GetRecords calls per second and shard. Kinesis allows 5 for all readers of a
 	// shard together; Firehose takes 1, or 2 with backup.
 	MaxReadsPerSecond int `rule:"1..5"`
@@ -86,6 +95,16 @@ type Delivery string
 const (
 	ExactlyOnce Delivery = "exactly-once"
 	AtLeastOnce Delivery = "at-least-once"
+)
+
+// Absent says what to do about a prepared object that is gone.
+type Absent string
+
+// The choices.
+const (
+	AbsentHalt      Absent = "halt"
+	AbsentPublished Absent = "assume-published"
+	AbsentRepublish Absent = "republish"
 )
 
 // Checkpoint says where positions and intents are kept.
@@ -154,5 +173,8 @@ func defaultStandpipe() Standpipe {
 		// what comes after the last object.
 		DrainTimeout:      Duration(110 * time.Second),
 		MaxReadsPerSecond: 1,
+		OnAbsent:          AbsentHalt,
+		// The rule of deploy/s3-lifecycle.json.
+		AbortIncompleteAfter: Duration(7 * 24 * time.Hour),
 	}
 }

@@ -125,6 +125,7 @@ func (s *shard) deliver(ctx context.Context, f *flush) error {
 		}
 	}
 	f.prepared = true
+	s.state.Pending = &PendingFlush{ID: i.ID, Last: i.Last, Opened: i.Opened, Objects: len(plan.Objects)}
 	if err := s.protocol.prepare(ctx, i); err != nil {
 		return err
 	}

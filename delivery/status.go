@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,17 +48,47 @@ type ShardStatus struct {
 	Oldest   time.Time
 	// OldestArrival is the arrival of the oldest record not yet committed,
 	// zero when there is none.
-	OldestArrival time.Time
-	// Records and Lines delivered, Objects made visible since the start.
-	Records, Lines, Objects int64
-	LastObject              string
-	LastObjectAt            time.Time
-	Gaps                    int64
+	OldestArrival   time.Time
+	BufferedRecords int64
+	// Read since the start: stream records and their payload.
+	RecordsRead, BytesRead int64
+	// Delivered since the start; ObjectBytes after compression.
+	Records, Lines, Objects, ObjectBytes int64
+	LastObject                           DeliveredObject
+	Gaps                                 []FoundGap
+	// Pending is the flush that is prepared and not yet committed.
+	Pending *PendingFlush
 	// Holding says what the shard is held up by, "" when it is not.
 	Holding string
 	// Error is why the shard failed last, "" when it has not.
 	Error string
 }
+
+// A DeliveredObject is a visible object of a committed flush.
+type DeliveredObject struct {
+	Key         string
+	At          time.Time
+	Size, Lines int64
+	Reason      standpipe.SealReason
+}
+
+// A FoundGap is a Gap with what is known of it.
+type FoundGap struct {
+	Gap
+	Found time.Time
+	Cause string
+}
+
+// A PendingFlush is an intent between PREPARE and COMMIT.
+type PendingFlush struct {
+	ID      FlushID
+	Last    standpipe.Position
+	Opened  time.Time
+	Objects int
+}
+
+// gapsKept bounds the gaps a status lists; manifests keep them all.
+const gapsKept = 20
 
 func (s *shard) enter(state State) {
 	s.state.State = state
@@ -68,7 +99,7 @@ func (s *shard) enter(state State) {
 func (s *shard) publishStatus() {
 	c := s.state
 	c.Checkpoint, c.Committed = s.lease().Checkpoint, s.lease().Seen
-	c.Oldest, c.OldestArrival = time.Time{}, time.Time{}
+	c.Oldest, c.OldestArrival, c.BufferedRecords = time.Time{}, time.Time{}, 0
 	for _, f := range append(s.sealed[:len(s.sealed):len(s.sealed)], s.current) {
 		if f == nil || f.set.Empty() {
 			continue
@@ -76,6 +107,7 @@ func (s *shard) publishStatus() {
 		if c.Oldest.IsZero() {
 			c.Oldest = f.set.Opened()
 		}
+		c.BufferedRecords += f.set.Records
 		for _, b := range f.set.Batches {
 			if c.OldestArrival.IsZero() || b.ArrivalMin.Before(c.OldestArrival) {
 				c.OldestArrival = b.ArrivalMin
@@ -93,6 +125,8 @@ func (s *shard) observe(page *consumer.Page) {
 		s.log.Warn("the starting time lies ahead of Kinesis's clock, reading from the tip", zap.Time("start", s.lease().StartTime))
 	}
 	s.state.Behind, s.state.ReadAt = page.Behind, page.ReadAt
+	s.state.RecordsRead += int64(len(page.Records))
+	s.state.BytesRead += page.Bytes
 	s.publishStatus()
 }
 
@@ -101,7 +135,9 @@ func (s *shard) observe(page *consumer.Page) {
 func (s *shard) recordGap(g *consumer.Gap) {
 	s.current.gaps = append(s.current.gaps, Gap{After: g.After, Before: g.Before, Certain: g.Certain})
 	s.metrics.gaps.Inc()
-	s.state.Gaps++
+	if len(s.state.Gaps) < gapsKept {
+		s.state.Gaps = append(slices.Clone(s.state.Gaps), FoundGap{s.current.gaps[len(s.current.gaps)-1], time.Now(), string(g.Reason)})
+	}
 	s.log.Error("records are missing: retention trimmed them before they were read",
 		zap.Stringer("after", g.After), zap.String("before", g.Before), zap.Bool("certain", g.Certain), zap.String("reason", g.Reason))
 }
@@ -122,8 +158,10 @@ func (s *shard) delivered(i Intent, plan Plan) {
 		s.state.Records += o.Records
 		s.state.Lines += o.Lines
 		s.state.Objects++
-		s.state.LastObject, s.state.LastObjectAt = o.Key, now
+		s.state.ObjectBytes += o.Size()
+		s.state.LastObject = DeliveredObject{Key: o.Key, At: now, Size: o.Size(), Lines: o.Lines, Reason: plan.Reason}
 	}
+	s.state.Pending = nil
 	s.metrics.sealed.WithLabelValues(string(plan.Reason)).Inc()
 	if !plan.Seen.IsZero() {
 		s.metrics.checkpointAge.WithLabelValues(string(s.origin.Shard)).Set(float64(plan.Seen.UnixMilli()) / 1000)

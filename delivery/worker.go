@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -92,6 +93,9 @@ type Worker struct {
 	stream   standpipe.Stream
 	breaks   breaks
 
+	begun atomic.Bool  // the start-up checks passed
+	beat  atomic.Int64 // Unix seconds of the loop's last turn; 0 while it is not running
+
 	mu     sync.Mutex // covers what follows; never held across I/O
 	shards map[standpipe.ShardID]*running
 }
@@ -154,7 +158,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer tick.Stop()
 	retry := time.NewTicker(time.Second)
 	defer retry.Stop()
+	w.begun.Store(true)
 	for start(); ctx.Err() == nil; {
+		w.beat.Store(time.Now().Unix())
 		select {
 		case f := <-finished:
 			alive--
@@ -172,6 +178,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
+	w.beat.Store(0)
 	w.log.Info("stopping", zap.Int("shards", alive))
 	stop(context.Cause(ctx))
 	timeout := time.AfterFunc(w.settings.DrainTimeout, func() { abandon(errDrainTimeout) })
@@ -458,4 +465,34 @@ func (w *Worker) Stream() standpipe.Stream {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.stream
+}
+
+// stuckAfter is how long the worker's loop, which turns every second, may
+// stand still before a restart would help.
+const stuckAfter = time.Minute
+
+// Live reports a loop that no longer turns. An outage of a peer holds shards,
+// never the loop.
+func (w *Worker) Live() error {
+	if beat := w.beat.Load(); beat != 0 {
+		if still := time.Since(time.Unix(beat, 0)); still > stuckAfter {
+			return fmt.Errorf("the worker has stood still for %s", still.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// Ready reports why the worker does not deliver: it has not begun, or shards
+// have failed.
+func (w *Worker) Ready() error {
+	if !w.begun.Load() {
+		return errors.New("not started yet: the stream, the checkpoint store or the destination has not answered")
+	}
+	var reasons []error
+	for _, s := range w.Status() {
+		if s.State == StateFailed {
+			reasons = append(reasons, fmt.Errorf("%s: %s", s.Shard, s.Error))
+		}
+	}
+	return errors.Join(reasons...)
 }

@@ -167,7 +167,10 @@ func (s *Store) classify(err error) error {
 	if _, ok := errors.AsType[*checkpoint.FencedError](err); ok {
 		return err
 	}
-	return &standpipe.Error{Class: standpipe.Retryable, Op: "write checkpoint store " + s.db.Path(), Err: err,
+	if errors.Is(err, bolt.ErrDatabaseNotOpen) {
+		return &standpipe.Error{Class: standpipe.Fatal, Op: "use the checkpoint store", Err: err}
+	}
+	return &standpipe.Error{Class: standpipe.Retryable, Op: "use the checkpoint store " + s.db.Path(), Err: err,
 		Hint: "free space or mend the disk under Standpipe.Checkpoint.Path"}
 }
 

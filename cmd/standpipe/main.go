@@ -16,6 +16,10 @@ import (
 type cli struct {
 	globals
 
+	localCommands
+
+	Run         runCommand         `cmd:"" help:"Deliver a stream until told to stop."`
+	Check       checkCommand       `cmd:"" help:"Check a configuration: every problem at once."`
 	Produce     produceCommand     `cmd:"" help:"Send files, standard input or generated events to a stream or a URL."`
 	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
@@ -36,6 +40,9 @@ AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3, ~/.aws.
 ` + exitCodes
 
 func main() {
+	if code, ok := child(os.Args[1:]); ok {
+		os.Exit(code)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks; after it the default is back, and a second one kills.
 	context.AfterFunc(ctx, stop)

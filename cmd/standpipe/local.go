@@ -1,0 +1,190 @@
+//go:build !nolocal
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"go.uber.org/zap"
+
+	"github.com/standpipe/standpipe/config"
+	"github.com/standpipe/standpipe/local"
+	"github.com/standpipe/standpipe/local/s3"
+)
+
+// localCommands are those that bring servers of their own.
+type localCommands struct {
+	Local localCommand `cmd:"" help:"Run everything on this machine: a stream, a bucket and the delivery between them."`
+}
+
+// child runs a hidden sub-command: the S3 server is this program again.
+func child(args []string) (code int, ok bool) {
+	if len(args) == 0 || args[0] != s3.ChildCommand {
+		return 0, false
+	}
+	return s3.ChildMain(args[1:]), true
+}
+
+type localCommand struct {
+	Data        string `default:"./.standpipe" placeholder:"DIR" help:"Folder that keeps everything; a restart continues."`
+	Shards      int    `default:"3" help:"Shards of the stream, when it is made."`
+	Size        int    `default:"5" placeholder:"MIB" help:"BufferingHints.SizeInMBs, 1 to 128."`
+	Interval    int    `default:"5" placeholder:"SECONDS" help:"BufferingHints.IntervalInSeconds, 0 to 900."`
+	Prefix      string `default:"rawdata/!{timestamp:yyyy/MM/dd/HH}/" help:"Prefix of the objects."`
+	Compression string `default:"GZIP" enum:"GZIP,ZSTD,NONE" help:"GZIP, ZSTD or NONE."`
+	Timezone    string `default:"UTC" help:"CustomTimeZone of the prefix, such as Asia/Seoul."`
+	KinesisAddr string `default:"127.0.0.1:4567" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	AdminAddr   string `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Clock and faults of the Kinesis server."`
+	S3Addr      string `name:"s3-addr" default:"127.0.0.1:4566" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	StatusAddr  string `default:"127.0.0.1:9410" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	Demo        bool   `help:"Send events, wait for their objects, print one, exit. Uses free ports."`
+	LogLevel    string `default:"warn" help:"debug, info, warn or error."`
+}
+
+const (
+	localStream = "class-stream"
+	localBucket = "standpipe"
+	localRegion = "us-east-1"
+)
+
+func (localCommand) Help() string {
+	return `Starts a Kinesis-compatible server, an S3 server, the delivery from the one to the other and the
+status page, all on loopback. No AWS account is used. When ready it prints the addresses and writes
+DIR/endpoints.json. Ctrl-C delivers what is in hand and stops.
+
+Examples:
+
+    standpipe local --demo
+    standpipe local --timezone Asia/Seoul --interval 10
+    standpipe local --data /tmp/trial --shards 6 --compression ZSTD`
+}
+
+func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
+	log, err := newLogger(l.LogLevel, out)
+	if err != nil {
+		return err
+	}
+	if l.Demo {
+		l.KinesisAddr, l.S3Addr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	}
+	c, err := l.config(out)
+	if err != nil {
+		return err
+	}
+	stack, err := local.Start(ctx, local.Config{
+		Dir: l.Data, KinesisAddr: l.KinesisAddr, AdminAddr: l.AdminAddr, S3Addr: l.S3Addr, Region: localRegion,
+		Stream: localStream, Shards: l.Shards, Bucket: localBucket, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stack.Stop()) }()
+	c.Standpipe.Endpoint = config.Endpoint{Kinesis: stack.Endpoints.Kinesis, S3: stack.Endpoints.S3, PathStyle: true}
+	s, err := newService(ctx, c, localAWS(stack.Endpoints), log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return l.deliver(ctx, s, stack, out)
+}
+
+// config is what `run` would read from a file.
+func (l *localCommand) config(out *console) (*config.Config, error) {
+	format := map[string]string{"GZIP": "GZIP", "ZSTD": "ZSTD", "NONE": "NONE"}[l.Compression]
+	document := fmt.Sprintf(`DeliveryStreamName: %s
+DeliveryStreamType: KinesisStreamAsSource
+KinesisStreamSourceConfiguration:
+  KinesisStreamARN: arn:aws:kinesis:%s:%s:stream/%s
+ExtendedS3DestinationConfiguration:
+  BucketARN: arn:aws:s3:::%s
+  Prefix: %q
+  ErrorOutputPrefix: "errors/!{firehose:error-output-type}/"
+  CustomTimeZone: %q
+  BufferingHints: {SizeInMBs: %d, IntervalInSeconds: %d}
+Standpipe:
+  Checkpoint: {Type: embedded, Path: %q}
+  Compression: {Format: %s}
+  StatusAddress: %q
+`, localStream, localRegion, local.Account, localStream, localBucket, l.Prefix, l.Timezone, l.Size, l.Interval,
+		filepath.Join(l.Data, "state"), format, l.StatusAddr)
+	c, err := validators().Parse("the flags", []byte(document), func(string) (string, bool) { return "", false })
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		for _, p := range problems {
+			out.note("standpipe local: %s: %s", p.Path, p.Message)
+		}
+		return nil, usagef("wrong flags; see standpipe local --help")
+	}
+	return c, err
+}
+
+func localAWS(e local.Endpoints) aws.Config {
+	return aws.Config{Region: e.Region, Credentials: credentials.NewStaticCredentialsProvider(e.AccessKeyID, e.SecretAccessKey, "")}
+}
+
+// deliver runs the service until ctx ends, the demo is over or a server dies.
+func (l *localCommand) deliver(ctx context.Context, s *service, stack *local.Stack, out *console) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	if err := s.ready(ctx, done); err != nil {
+		return err
+	}
+	if err := stack.Publish("http://" + s.status.Addr()); err != nil {
+		stop(err)
+		return errors.Join(err, <-done)
+	}
+	l.announce(stack, out)
+	if l.Demo {
+		err := demo(ctx, s, stack.Endpoints, out)
+		stop(nil)
+		return errors.Join(err, <-done)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-stack.Done():
+		err := errors.New("the S3 server ended; what was read is delivered at the next start")
+		stop(err)
+		s.log.Error("stopping", zap.Error(err))
+		return errors.Join(err, <-done)
+	}
+}
+
+// ready waits until the worker has begun.
+func (s *service) ready(ctx context.Context, done <-chan error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for s.worker.Ready() != nil {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), <-done)
+		}
+	}
+	return nil
+}
+
+func (l *localCommand) announce(stack *local.Stack, out *console) {
+	e := stack.Endpoints
+	fmt.Fprintf(out.stdout, `standpipe is ready
+  stream   %s  on %s  (admin: %s/admin)
+  bucket   s3://%s/%s  on %s
+  status   %s
+  data     %s
+
+  export AWS_ENDPOINT_URL_KINESIS=%s AWS_ENDPOINT_URL_S3=%s AWS_REGION=%s
+  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s
+  echo '{"value":"30","type":"Tip 3"}' | standpipe produce --stream %s
+  standpipe cat s3://%s/
+`, e.Stream, e.Kinesis, e.KinesisAdmin, e.Bucket, l.Prefix, e.S3, e.Status, l.Data,
+		e.Kinesis, e.S3, e.Region, e.AccessKeyID, e.SecretAccessKey, e.Stream, e.Bucket)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"time"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/delivery"
+	"github.com/standpipe/standpipe/status"
+)
+
+func until(g delivery.FoundGap) *standpipe.Position {
+	if g.Before == "" {
+		return nil
+	}
+	return &standpipe.Position{Sequence: g.Before}
+}
+
+// Report implements status.Reporter: what the worker knows, in the words of
+// the status page.
+func (s *service) Report(now time.Time) status.Report {
+	stream := s.worker.Stream()
+	r := status.Report{
+		Time:   now.UTC(),
+		Worker: status.Worker{ID: s.id, Version: build().Version, Started: s.start.UTC(), UptimeSeconds: *status.SecondsOf(now.Sub(s.start))},
+		Stream: status.Stream{
+			Delivery: s.cfg.DeliveryStreamName, Name: s.cfg.KinesisStreamSourceConfiguration.StreamName(), ARN: stream.ARN,
+			RetentionSeconds: *status.SecondsOf(stream.Retention), Destination: s.dest,
+		},
+		FreshnessLimitSeconds: status.SecondsOf(s.cfg.ExtendedS3DestinationConfiguration.BufferingHints.Interval()),
+		BufferedBytes:         s.budget.Used(), BufferLimitBytes: s.budget.Size(),
+	}
+	var oldest, behind time.Duration
+	waiting := false
+	for _, st := range s.worker.Status() {
+		shard := shardReport(st, s.id, now)
+		r.Shards = append(r.Shards, shard)
+		if !st.OldestArrival.IsZero() {
+			waiting = true
+			oldest = max(oldest, now.Sub(st.OldestArrival))
+		}
+		behind = max(behind, st.Behind)
+		r.Totals.RecordsRead += st.RecordsRead
+		r.Totals.BytesRead += st.BytesRead
+		r.Totals.LinesDelivered += st.Lines
+		r.Totals.ObjectsPublished += st.Objects
+		r.Totals.BytesPublished += st.ObjectBytes
+		for _, g := range st.Gaps {
+			r.Gaps = append(r.Gaps, status.Gap{Shard: st.Shard, After: g.After, Until: until(g), Found: g.Found, Cause: g.Cause})
+		}
+		if st.Holding != "" {
+			r.Problems = append(r.Problems, status.Problem{Time: now.UTC(), Text: string(st.Shard) + ": " + st.Holding})
+		}
+		if st.Pending != nil {
+			r.Intents = append(r.Intents, status.Intent{Shard: st.Shard, ID: st.Pending.ID.String(), Last: st.Pending.Last,
+				Prepared: st.Pending.Opened, Objects: st.Pending.Objects})
+		}
+	}
+	if waiting {
+		r.FreshnessSeconds = status.SecondsOf(oldest)
+	}
+	if stream.Retention > 0 {
+		r.HeadroomSeconds = status.SecondsOf(stream.Retention - max(oldest, behind))
+	}
+	return r
+}
+
+var shardStates = map[delivery.State]status.ShardState{
+	delivery.StateWaiting: status.ShardWaiting, delivery.StateOpening: status.ShardOpening,
+	delivery.StateRecovering: status.ShardOpening, delivery.StateDelivering: status.ShardDelivering,
+	delivery.StateDraining: status.ShardDraining, delivery.StateEnded: status.ShardEnded,
+	delivery.StateReleased: status.ShardUnowned, delivery.StateLost: status.ShardUnowned, delivery.StateFailed: status.ShardFailed,
+}
+
+func shardReport(st delivery.ShardStatus, me string, now time.Time) status.Shard {
+	shard := status.Shard{
+		ID: st.Shard, State: shardStates[st.State], BufferedBytes: st.Buffered, BufferedRecords: st.BufferedRecords,
+		CheckpointTime: st.Committed.UTC(), Problem: st.Error,
+	}
+	if st.Holding != "" {
+		shard.Problem = st.Holding
+	}
+	if st.Checkpoint.Sequence != "" {
+		shard.Checkpoint = &st.Checkpoint
+	}
+	switch st.State {
+	case delivery.StateOpening, delivery.StateRecovering, delivery.StateDelivering, delivery.StateDraining:
+		shard.Owner, shard.Mine = me, true
+	}
+	if !st.ReadAt.IsZero() {
+		shard.BehindSeconds = status.SecondsOf(st.Behind)
+	}
+	if !st.OldestArrival.IsZero() {
+		shard.OldestSeconds = status.SecondsOf(now.Sub(st.OldestArrival))
+	}
+	if st.LastObject.Key != "" {
+		o := st.LastObject
+		shard.LastObject = &status.Object{Time: o.At.UTC(), Key: o.Key, Bytes: o.Size, Lines: o.Lines, Reason: o.Reason}
+	}
+	return shard
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/checkpoint/embedded"
+	"github.com/standpipe/standpipe/checkpoint/memory"
+	"github.com/standpipe/standpipe/config"
+	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/delivery"
+	"github.com/standpipe/standpipe/sink"
+	"github.com/standpipe/standpipe/sink/folder"
+	"github.com/standpipe/standpipe/sink/s3"
+	"github.com/standpipe/standpipe/status"
+)
+
+// A service is one delivery stream at work: every component, wired.
+type service struct {
+	cfg    *config.Config
+	log    *zap.Logger
+	worker *delivery.Worker
+	budget *delivery.Budget
+	status *status.Server
+	id     string
+	start  time.Time
+	dest   string
+	close  []func() error // in the order in which things were opened
+}
+
+// newService builds what a configuration describes. aws is the environment's
+// settings. The errors are clear ones: every component names its setting.
+func newService(ctx context.Context, c *config.Config, settings aws.Config, log *zap.Logger) (_ *service, err error) {
+	s := &service{cfg: c, log: log, id: workerID(), start: time.Now(), budget: delivery.NewBudget(c.Standpipe.MemoryLimit.Bytes())}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	limitMemory(c.Standpipe.MemoryLimit.Bytes(), log)
+	codec, err := codecOf(c)
+	if err != nil {
+		return nil, err
+	}
+	keyer, err := keyerOf(c, codec)
+	if err != nil {
+		return nil, err
+	}
+	store, err := openStore(c.Standpipe.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, store.Close)
+	target, err := s.openSink(settings)
+	if err != nil {
+		return nil, err
+	}
+	client := kinesisClient(c, settings)
+	s.close = append(s.close, func() error { client.Close(); return nil })
+	registry := prometheus.NewRegistry()
+	s.worker = delivery.NewWorker(settingsOf(c, s.id), delivery.Parts{
+		Stream: delivery.Kinesis{Client: client}, Store: store, Sink: target, Keyer: keyer, Codec: codec,
+		Slots: sink.NewSlots(0), Budget: s.budget, Logger: log, Registerer: registry,
+	})
+	s.dest = target.Location()
+	s.status, err = status.New(status.Config{
+		Addr: c.Standpipe.StatusAddress, Registry: registry, Reporter: s, Health: s.worker, Build: build(), Logger: log,
+	})
+	return s, err
+}
+
+// Run delivers until ctx ends and everything taken is delivered. The status
+// server answers to the last.
+func (s *service) Run(ctx context.Context) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() { served <- s.status.Run(serving) }()
+	err := s.worker.Run(ctx)
+	stop()
+	return errors.Join(err, <-served)
+}
+
+// Close gives back what was opened, last first. After Run.
+func (s *service) Close() error {
+	var errs []error
+	for i := len(s.close) - 1; i >= 0; i-- {
+		errs = append(errs, s.close[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// workerID is unique for each start of a process: a predecessor's leases are
+// never taken for one's own.
+func workerID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
+}
+
+// limitMemory tells the garbage collector where the process should stay, so
+// that garbage does not double the budget. GOMEMLIMIT in the environment wins.
+func limitMemory(budget int64, log *zap.Logger) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	const besides = 64 << 20 // code, stacks, connections, encoders
+	debug.SetMemoryLimit(budget + besides)
+	log.Debug("memory limit set", zap.Int64("bytes", budget+besides))
+}
+
+func openStore(c config.Checkpoint) (checkpoint.Store, error) {
+	if c.Type == config.CheckpointMemory {
+		return new(memory.Store), nil
+	}
+	return embedded.Open(c.Path)
+}
+
+func (s *service) openSink(settings aws.Config) (sink.Sink, error) {
+	if dir := s.cfg.Standpipe.Folder; dir != "" {
+		f, err := folder.Open(dir)
+		if err != nil {
+			return nil, &standpipe.Error{Class: standpipe.Fatal, Op: "open the destination " + dir, Err: err,
+				Hint: "Standpipe.Folder must name a folder this user may write"}
+		}
+		s.close = append(s.close, f.Close)
+		return f, nil
+	}
+	endpoint := s.cfg.Standpipe.Endpoint
+	if endpoint.S3 != "" {
+		settings.BaseEndpoint = &endpoint.S3
+	}
+	client := s3.NewClient(settings)
+	if endpoint.S3 != "" && !endpoint.PathStyle {
+		client = awss3.New(client.Options(), func(o *awss3.Options) { o.UsePathStyle = false })
+	}
+	return s3.New(client, s.cfg.ExtendedS3DestinationConfiguration.Bucket(), s3.Options{}), nil
+}
+
+// kinesisClient reads the stream in its own region, whatever the environment's.
+func kinesisClient(c *config.Config, settings aws.Config) *consumer.Client {
+	source := c.KinesisStreamSourceConfiguration
+	settings.Region = source.Region()
+	if u := c.Standpipe.Endpoint.Kinesis; u != "" {
+		settings.BaseEndpoint = &u
+	}
+	stream := source.KinesisStreamARN
+	if settings.BaseEndpoint != nil || os.Getenv("AWS_ENDPOINT_URL_KINESIS") != "" || os.Getenv("AWS_ENDPOINT_URL") != "" {
+		// Emulators know streams by name; some don't know ARNs at all.
+		stream = source.StreamName()
+	}
+	limits := consumer.DefaultLimits()
+	limits.MaxPerSecond = float64(c.Standpipe.MaxReadsPerSecond)
+	return consumer.NewClient(settings, stream, consumer.WithLimits(limits), consumer.WithKinesisOptions(func(o *kinesis.Options) {
+		o.ClientLogMode = 0 // never bodies
+	}))
+}
+
+// loadAWS reads the environment's AWS settings. region is used when the
+// environment names none.
+func loadAWS(ctx context.Context, flag, region string) (aws.Config, error) {
+	settings, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(flag), awsconfig.WithDefaultRegion(region))
+	if err != nil {
+		return settings, &standpipe.Error{Class: standpipe.Fatal, Op: "load the AWS settings", Err: err,
+			Hint: "look at AWS_PROFILE, AWS_CA_BUNDLE, ~/.aws/config and ~/.aws/credentials"}
+	}
+	return settings, nil
+}
+
+// newLogger writes JSON lines to standard error: one line per event, never a payload.
+func newLogger(level string, out *console) (*zap.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, usagef("--log-level %s: give debug, info, warn or error", level)
+	}
+	e := zap.NewProductionEncoderConfig()
+	e.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(e), zapcore.AddSync(errorStream{out}), l)), nil
+}
+
+// errorStream shares standard error with the console's own lines.
+type errorStream struct{ c *console }
+
+func (s errorStream) Write(p []byte) (int, error) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.c.stderr.Write(p)
+}
