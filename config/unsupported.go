@@ -24,16 +24,23 @@ const s3Only = "standpipe writes to S3 and to folders, this destination is not s
 
 // refusedKeys are the Firehose fields that would change what is delivered, by path.
 var refusedKeys = map[string]refusal{
-	"DirectPutSourceConfiguration": {message: "direct put is not supported: there is no stream to read",
-		fix: "write KinesisStreamSourceConfiguration"},
+	"DirectPutSourceConfiguration": {
+		message: "direct put is not supported: there is no stream to read",
+		fix:     "write KinesisStreamSourceConfiguration",
+	},
 	"MSKSourceConfiguration": {message: "Kafka as source is not supported", fix: "write KinesisStreamSourceConfiguration"},
-	"DatabaseSourceConfiguration": {message: "a database as source is not supported",
-		fix: "write KinesisStreamSourceConfiguration"},
+	"DatabaseSourceConfiguration": {
+		message: "a database as source is not supported",
+		fix:     "write KinesisStreamSourceConfiguration",
+	},
 	"DeliveryStreamEncryptionConfigurationInput": {
 		message: "Server side encryption from firehose is only allowed for direct put delivery streams and database as a source delivery streams",
-		fix:     "remove it and encrypt the Kinesis stream itself"},
-	"S3DestinationConfiguration": {message: "the basic form of the destination is not supported",
-		fix: "rename it to ExtendedS3DestinationConfiguration"},
+		fix:     "remove it and encrypt the Kinesis stream itself",
+	},
+	"S3DestinationConfiguration": {
+		message: "the basic form of the destination is not supported",
+		fix:     "rename it to ExtendedS3DestinationConfiguration",
+	},
 	"AmazonOpenSearchServerlessDestinationConfiguration": {message: s3Only, fix: "write ExtendedS3DestinationConfiguration"},
 	"AmazonopensearchserviceDestinationConfiguration":    {message: s3Only, fix: "write ExtendedS3DestinationConfiguration"},
 	"ElasticsearchDestinationConfiguration":              {message: s3Only, fix: "write ExtendedS3DestinationConfiguration"},
@@ -44,13 +51,16 @@ var refusedKeys = map[string]refusal{
 	"SplunkDestinationConfiguration":                     {message: s3Only, fix: "write ExtendedS3DestinationConfiguration"},
 	"ExtendedS3DestinationConfiguration.DataFormatConversionConfiguration": {
 		message: "record format conversion (Parquet, ORC) is not supported yet",
-		fix:     "remove it, or write Enabled: false below it, and convert after delivery", unlessOff: true},
+		fix:     "remove it, or write Enabled: false below it, and convert after delivery", unlessOff: true,
+	},
 	"ExtendedS3DestinationConfiguration.DynamicPartitioningConfiguration": {
 		message: "dynamic partitioning is not supported yet",
-		fix:     "remove it, or write Enabled: false below it, and use !{timestamp:…} in Prefix", unlessOff: true},
+		fix:     "remove it, or write Enabled: false below it, and use !{timestamp:…} in Prefix", unlessOff: true,
+	},
 	"ExtendedS3DestinationConfiguration.EncryptionConfiguration.KMSEncryptionConfig": {
 		message: "a key per delivery stream is not supported yet",
-		fix:     "write NoEncryptionConfig: NoEncryption and set the key as the bucket's default encryption"},
+		fix:     "write NoEncryptionConfig: NoEncryption and set the key as the bucket's default encryption",
+	},
 }
 
 // unusedKeys are the Firehose fields that change nothing that is delivered, by path.

@@ -183,8 +183,10 @@ func (c *Client) listAll(ctx context.Context) ([]standpipe.Shard, error) {
 			return shards, nil
 		}
 		if token == aws.ToString(in.NextToken) {
-			return nil, &standpipe.Error{Class: standpipe.Retryable, Op: "list shards of " + c.name,
-				Err: errors.New("the next page's token is this page's token")}
+			return nil, &standpipe.Error{
+				Class: standpipe.Retryable, Op: "list shards of " + c.name,
+				Err: errors.New("the next page's token is this page's token"),
+			}
 		}
 		in = &kinesis.ListShardsInput{NextToken: &token}
 	}
@@ -250,8 +252,10 @@ func (c *Client) once(ctx context.Context, op string, call func(context.Context)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
 	case bounded.Err() != nil:
-		return &standpipe.Error{Class: standpipe.Retryable, Op: op,
-			Err: fmt.Errorf("no whole answer within %v: %w", callTimeout, err)}
+		return &standpipe.Error{
+			Class: standpipe.Retryable, Op: op,
+			Err: fmt.Errorf("no whole answer within %v: %w", callTimeout, err),
+		}
 	}
 	return classify(op, err)
 }

@@ -41,8 +41,10 @@ func TestAllShardsAreListedOverAllPagesWithoutDoubles(t *testing.T) {
 	if n := s.count("ListShards"); n != 3 {
 		t.Errorf("%d pages", n)
 	}
-	same(t, "merged and closed", shards[5], standpipe.Shard{ID: "shardId-000000000005",
-		Parents: []standpipe.ShardID{"p", "q"}, HashStart: "0", HashEnd: "9", Closed: true})
+	same(t, "merged and closed", shards[5], standpipe.Shard{
+		ID:      "shardId-000000000005",
+		Parents: []standpipe.ShardID{"p", "q"}, HashStart: "0", HashEnd: "9", Closed: true,
+	})
 }
 
 func TestAnExpiredListingTokenStartsTheListingAgain(t *testing.T) {
@@ -135,8 +137,10 @@ func TestHTTP1IsSpokenOverTLSWithACABundle(t *testing.T) {
 	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for k, v := range map[string]string{"AWS_CA_BUNDLE": bundle, "AWS_ENDPOINT_URL_KINESIS": srv.URL, "AWS_REGION": "us-east-1",
-		"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
+	for k, v := range map[string]string{
+		"AWS_CA_BUNDLE": bundle, "AWS_ENDPOINT_URL_KINESIS": srv.URL, "AWS_REGION": "us-east-1",
+		"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "SECRET", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
 		t.Setenv(k, v)
 	}
 	cfg, err := config.LoadDefaultConfig(t.Context())

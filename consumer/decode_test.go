@@ -24,8 +24,10 @@ import (
 // canned answers every call with the same body.
 func canned(body []byte) doFunc {
 	return func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
-			ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body))}, nil
+		return &http.Response{
+			StatusCode: 200, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
+			ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+		}, nil
 	}
 }
 

@@ -58,7 +58,8 @@ func TestAnAggregateOfTheWireIsRead(t *testing.T) {
 	same(t, "result", res, Unpacked{Aggregate: true, Users: 2})
 	same(t, "user records", got, []UserRecord{
 		{Data: []byte("hi"), PartitionKey: []byte("a")},
-		{Data: []byte("y\nz"), PartitionKey: []byte("b"), ExplicitHashKey: []byte("42"), Sub: 1}})
+		{Data: []byte("y\nz"), PartitionKey: []byte("b"), ExplicitHashKey: []byte("42"), Sub: 1},
+	})
 }
 
 // TestAnAggregateOfTheNodePackageIsRead uses what npm aws-kinesis-agg 4.2.8 made
@@ -87,9 +88,15 @@ func TestEachModeKeepsWhatItSays(t *testing.T) {
 		want    string
 		dropped int64
 	}{
-		{KeepAll, mixed, "12345", 0}, {InRange, mixed, "135", 2}, {KCL, mixed, "", 5},
-		{KeepAll, clean, "12", 0}, {InRange, clean, "12", 0}, {KCL, clean, "12", 0},
-		{KeepAll, nil, "", 0}, {InRange, nil, "", 0}, {KCL, nil, "", 0},
+		{KeepAll, mixed, "12345", 0},
+		{InRange, mixed, "135", 2},
+		{KCL, mixed, "", 5},
+		{KeepAll, clean, "12", 0},
+		{InRange, clean, "12", 0},
+		{KCL, clean, "12", 0},
+		{KeepAll, nil, "", 0},
+		{InRange, nil, "", 0},
+		{KCL, nil, "", 0},
 	} {
 		data := AppendAggregate(nil, tc.users)
 		if len(tc.users) == 0 {

@@ -74,11 +74,13 @@ func TestThePaceNeverExceedsAShardsLimits(t *testing.T) {
 		p := pace{limits: Limits{MaxPerSecond: rapid.SampledFrom([]float64{-1, 0, 0.1, 1, 3.3, 5, 9}).Draw(t, "rate"), IdleInterval: time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "idle"))}.normal()}
 		at := epoch
 		for range 50 {
-			o := outcome{at: at,
+			o := outcome{
+				at:      at,
 				class:   rapid.SampledFrom([]standpipe.Class{"", "", "", standpipe.Throttled, standpipe.Retryable, standpipe.Denied}).Draw(t, "class"),
 				bytes:   rapid.Int64Range(0, 14<<20).Draw(t, "bytes"),
 				records: rapid.IntRange(0, 10_000).Draw(t, "records"),
-				behind:  time.Duration(rapid.Int64Range(0, 1e13).Draw(t, "behind"))}
+				behind:  time.Duration(rapid.Int64Range(0, 1e13).Draw(t, "behind")),
+			}
 			p = p.observe(o, rapid.Float64Range(0, 0.999).Draw(t, "jitter"))
 			wait := p.ready.Sub(at)
 			if wait < shardInterval || wait.Seconds() < float64(o.bytes)/float64(shardBytes)-1e-6 {

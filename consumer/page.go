@@ -208,8 +208,10 @@ func (r *Reader) notFound(ctx context.Context, err error) error {
 	self, listed := index(shards)[r.shard.ID]
 	r.missing++
 	if listed && (!self.Closed || r.missing < goneAfter) {
-		return &standpipe.Error{Class: standpipe.Retryable, Op: "read shard " + string(r.shard.ID), Err: err,
-			Hint: "the shard is listed but was not found"}
+		return &standpipe.Error{
+			Class: standpipe.Retryable, Op: "read shard " + string(r.shard.ID), Err: err,
+			Hint: "the shard is listed but was not found",
+		}
 	}
 	r.children = Children(shards, r.shard.ID)
 	r.gone, r.iterator, r.read = true, "", time.Now()

@@ -325,7 +325,8 @@ func TestAMidAggregatePositionOfKCLComesWithASkip(t *testing.T) {
 		sh := &stubShard{id: "a"}
 		sh.put(3, time.Now())
 		sh.records[1].data = AppendAggregate(nil, []UserRecord{
-			{Data: []byte("x"), PartitionKey: []byte("k")}, {Data: []byte("y"), PartitionKey: []byte("k")}, {Data: []byte("z"), PartitionKey: []byte("k")}})
+			{Data: []byte("x"), PartitionKey: []byte("k")}, {Data: []byte("y"), PartitionKey: []byte("k")}, {Data: []byte("z"), PartitionKey: []byte("k")},
+		})
 		c := newService(sh).dial()
 		for sub, want := range map[int64]struct{ first, skip int }{0: {2, 1}, 1: {2, 2}, 2: {3, 0}} {
 			r := c.Open(shardNamed("a"), Start{Position: standpipe.Position{Sequence: seq(2), Sub: sub}, Inside: true})

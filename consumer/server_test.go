@@ -65,8 +65,10 @@ type call struct {
 func (c call) str(k string) string { s, _ := c.in[k].(string); return s }
 
 func newService(shards ...*stubShard) *service {
-	return &service{created: time.Now().Add(-time.Hour), retention: 24 * time.Hour,
-		shards: shards, perPage: 1000, perRead: 10_000}
+	return &service{
+		created: time.Now().Add(-time.Hour), retention: 24 * time.Hour,
+		shards: shards, perPage: 1000, perRead: 10_000,
+	}
 }
 
 // seq is the nth sequence number, of the length real ones have.
@@ -139,9 +141,11 @@ func (s *service) listShards(w http.ResponseWriter, c call) {
 	to := min(from+s.perPage, len(listed))
 	var out []any
 	for _, sh := range listed[from:to] {
-		m := map[string]any{"ShardId": sh.id,
+		m := map[string]any{
+			"ShardId":             sh.id,
 			"HashKeyRange":        map[string]string{"StartingHashKey": or(sh.start, "0"), "EndingHashKey": or(sh.end, "9")},
-			"SequenceNumberRange": map[string]string{"StartingSequenceNumber": "1"}}
+			"SequenceNumberRange": map[string]string{"StartingSequenceNumber": "1"},
+		}
 		if sh.closed {
 			m["SequenceNumberRange"].(map[string]string)["EndingSequenceNumber"] = "2"
 		}
@@ -259,8 +263,10 @@ func (s *service) page(sh *stubShard, i, to int) map[string]any {
 	var kids []any
 	for _, k := range s.shards {
 		if slices.Contains(k.parents, sh.id) {
-			kids = append(kids, map[string]any{"ShardId": k.id, "ParentShards": k.parents,
-				"HashKeyRange": map[string]string{"StartingHashKey": "0", "EndingHashKey": "9"}})
+			kids = append(kids, map[string]any{
+				"ShardId": k.id, "ParentShards": k.parents,
+				"HashKeyRange": map[string]string{"StartingHashKey": "0", "EndingHashKey": "9"},
+			})
 		}
 	}
 	out["ChildShards"] = kids

@@ -54,8 +54,10 @@ func newMetrics(reg prometheus.Registerer, budget *Budget) *metrics {
 		corrupt:       counter("standpipe_aggregates_corrupt_total", "Records that look like KPL aggregates but are not; delivered as they are."),
 		gaps:          counter("standpipe_gaps_total", "Stretches of a shard that retention had trimmed before they were read. Must stay 0."),
 		rereads:       counter("standpipe_rereads_total", "Times a shard was read again from its checkpoint."),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "standpipe_delivery_duration_seconds",
-			Help: "From sealing a flush to its commit.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 15)}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "standpipe_delivery_duration_seconds",
+			Help: "From sealing a flush to its commit.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 15),
+		}),
 		attemptsFailed: counters("standpipe_delivery_attempts_failed_total", "Failed calls to the sink or the checkpoint store, each repeated (Firehose: DeliveryToS3.Success).", "class"),
 		leaseLost:      counter("standpipe_lease_lost_total", "Shards given up because another worker owns them."),
 		failures:       counter("standpipe_shard_failures_total", "Times a shard's delivery ended with an error and was begun again."),
@@ -120,11 +122,15 @@ func (w *Worker) registerStates(reg prometheus.Registerer) {
 	reg.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_leases_owned", Help: "Shards this worker delivers now."},
 			func() float64 { return float64(w.owned()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_delivery_freshness_seconds",
-			Help: "Age of the oldest record taken and not yet committed, 0 when there is none (Firehose: DeliveryToS3.DataFreshness)."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "standpipe_delivery_freshness_seconds",
+			Help: "Age of the oldest record taken and not yet committed, 0 when there is none (Firehose: DeliveryToS3.DataFreshness).",
+		},
 			func() float64 { return w.freshness(time.Now()).Seconds() }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_retention_headroom_seconds",
-			Help: "Retention of the stream minus the age of the oldest record not committed: at 0 records are lost."},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "standpipe_retention_headroom_seconds",
+			Help: "Retention of the stream minus the age of the oldest record not committed: at 0 records are lost.",
+		},
 			func() float64 {
 				now := time.Now()
 				return (w.Stream().Retention - max(w.freshness(now), w.lag())).Seconds()

@@ -116,8 +116,10 @@ func (p *protocol) read(ctx context.Context, cause error) (row checkpoint.Lease,
 		return err
 	})
 	if errors.Is(err, checkpoint.ErrNotFound) {
-		return row, &standpipe.Error{Class: standpipe.Fatal, Op: "read lease of " + string(p.lease.Shard), Err: err,
-			Hint: "the lease was deleted while in use; restart to begin a new chain at the configured start"}
+		return row, &standpipe.Error{
+			Class: standpipe.Fatal, Op: "read lease of " + string(p.lease.Shard), Err: err,
+			Hint: "the lease was deleted while in use; restart to begin a new chain at the configured start",
+		}
 	}
 	return row, err
 }
@@ -169,18 +171,24 @@ func (p *protocol) pending(ctx context.Context) (Intent, Plan, error) {
 	op := fmt.Sprintf("read intent of %s", p.lease.Shard)
 	i, err := decodeIntent(p.lease.Pending.State)
 	if err != nil {
-		return i, Plan{}, &standpipe.Error{Class: standpipe.Fatal, Op: op, Err: err,
-			Hint: "run the version of standpipe that prepared it, or a newer one; nothing was changed"}
+		return i, Plan{}, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op, Err: err,
+			Hint: "run the version of standpipe that prepared it, or a newer one; nothing was changed",
+		}
 	}
 	if i.Base != p.lease.Checkpoint {
-		return i, Plan{}, &standpipe.Error{Class: standpipe.Fatal, Op: op,
+		return i, Plan{}, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op,
 			Err:  fmt.Errorf("intent %s starts after %s, the checkpoint is %s", i.ID, i.Base, p.lease.Checkpoint),
-			Hint: "another program moved the checkpoint while a flush was prepared; its objects may be published or not"}
+			Hint: "another program moved the checkpoint while a flush was prepared; its objects may be published or not",
+		}
 	}
 	if here := p.sink.Location(); i.Sink != here {
-		return i, Plan{}, &standpipe.Error{Class: standpipe.Fatal, Op: op,
+		return i, Plan{}, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op,
 			Err:  fmt.Errorf("intent %s belongs to %s, this worker writes to %s", i.ID, i.Sink, here),
-			Hint: "start once with the former destination so that the flush can be finished, then change it"}
+			Hint: "start once with the former destination so that the flush can be finished, then change it",
+		}
 	}
 	if i.Plan != nil {
 		return i, *i.Plan, nil
@@ -192,8 +200,10 @@ func (p *protocol) pending(ctx context.Context) (Intent, Plan, error) {
 	})
 	if err != nil {
 		if errors.Is(err, sink.ErrNotFound) {
-			err = &standpipe.Error{Class: standpipe.Fatal, Op: op, Err: fmt.Errorf("plan %s: %w", i.PlanKey, err),
-				Hint: "somebody deleted objects under " + StatePrefix + "pending/; restore it from a version or a backup"}
+			err = &standpipe.Error{
+				Class: standpipe.Fatal, Op: op, Err: fmt.Errorf("plan %s: %w", i.PlanKey, err),
+				Hint: "somebody deleted objects under " + StatePrefix + "pending/; restore it from a version or a backup",
+			}
 		}
 		return i, Plan{}, err
 	}
@@ -258,9 +268,11 @@ func (p *protocol) publishOne(ctx context.Context, i Intent, u sink.Upload) (fat
 func (p *protocol) absent(i Intent, u sink.Upload) (fate, error) {
 	f, ok := p.policy.judge(time.Since(i.Opened))
 	if !ok {
-		return 0, &standpipe.Error{Class: standpipe.Fatal, Op: "publish " + u.Key,
+		return 0, &standpipe.Error{
+			Class: standpipe.Fatal, Op: "publish " + u.Key,
 			Err:  fmt.Errorf("intent %s: the object is neither staged nor visible", i.ID),
-			Hint: "if it was published and then removed, set Standpipe.OnAbsent: assume-published; if its upload was aborted, republish; then restart"}
+			Hint: "if it was published and then removed, set Standpipe.OnAbsent: assume-published; if its upload was aborted, republish; then restart",
+		}
 	}
 	p.hold.log.Error("prepared object is gone", zap.String("key", u.Key), zap.Stringer("intent", i.ID), zap.Bool("republish", f == dead))
 	return f, nil
@@ -283,9 +295,11 @@ func (p *protocol) probe(ctx context.Context, i Intent, u sink.Upload) (bool, er
 	case err != nil:
 		return false, err
 	case info.Metadata[metaIntent] != i.ID.String():
-		return false, &standpipe.Error{Class: standpipe.Fatal, Op: "publish " + u.Key,
+		return false, &standpipe.Error{
+			Class: standpipe.Fatal, Op: "publish " + u.Key,
 			Err:  fmt.Errorf("the object there belongs to intent %q, not to %s", info.Metadata[metaIntent], i.ID),
-			Hint: "another program writes or copies objects under this prefix; stop it and move the object away"}
+			Hint: "another program writes or copies objects under this prefix; stop it and move the object away",
+		}
 	}
 	return true, nil
 }
@@ -324,9 +338,11 @@ func (p *protocol) writeSame(ctx context.Context, key string, body []byte) error
 		return err
 	}
 	if !bytes.Equal(found, body) {
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "write " + key,
+		return &standpipe.Error{
+			Class: standpipe.Fatal, Op: "write " + key,
 			Err:  errors.New("another object is there already"),
-			Hint: "the checkpoint store was restored from a backup, or two deployments share the bucket; do not delete either before you know"}
+			Hint: "the checkpoint store was restored from a backup, or two deployments share the bucket; do not delete either before you know",
+		}
 	}
 	return nil
 }

@@ -136,7 +136,9 @@ func (s *shard) page(ctx context.Context, source Source, room int64, use func(*s
 }
 
 func trimmed(i Intent, want, got string) error {
-	return &standpipe.Error{Class: standpipe.Fatal, Op: "read flush " + i.ID.String() + " again",
+	return &standpipe.Error{
+		Class: standpipe.Fatal, Op: "read flush " + i.ID.String() + " again",
 		Err:  fmt.Errorf("it began with record %s, now %s comes first", want, got),
-		Hint: "objects of a prepared flush are gone and retention has trimmed their records: this is data loss, restore the objects named in the intent"}
+		Hint: "objects of a prepared flush are gone and retention has trimmed their records: this is data loss, restore the objects named in the intent",
+	}
 }

@@ -27,8 +27,10 @@ const (
 )
 
 // States lists every state, for pre-created metrics series.
-var States = []State{StateWaiting, StateOpening, StateRecovering, StateDelivering, StateDraining,
-	StateEnded, StateReleased, StateLost, StateFailed}
+var States = []State{
+	StateWaiting, StateOpening, StateRecovering, StateDelivering, StateDraining,
+	StateEnded, StateReleased, StateLost, StateFailed,
+}
 
 // A ShardStatus is what a person wants to know of one shard.
 type ShardStatus struct {

@@ -209,16 +209,20 @@ func (w *Worker) begin(ctx context.Context) error {
 	w.mu.Unlock()
 	if err != nil {
 		if standpipe.ClassOf(err) == standpipe.NotFound {
-			return &standpipe.Error{Class: standpipe.Fatal, Op: "find the stream", Err: err,
-				Hint: "check KinesisStreamSourceConfiguration.KinesisStreamARN, the region and the endpoint"}
+			return &standpipe.Error{
+				Class: standpipe.Fatal, Op: "find the stream", Err: err,
+				Hint: "check KinesisStreamSourceConfiguration.KinesisStreamARN, the region and the endpoint",
+			}
 		}
 		return fmt.Errorf("describe the stream: %w", err)
 	}
 	probe := StatePrefix + "probe"
 	_, err = w.parts.Sink.Probe(ctx, probe)
 	if err != nil && !errors.Is(err, sink.ErrNotFound) {
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "look into " + w.parts.Sink.Location(), Err: err,
-			Hint: "check ExtendedS3DestinationConfiguration.BucketARN, the credentials and s3:GetObject and s3:ListBucket on it"}
+		return &standpipe.Error{
+			Class: standpipe.Fatal, Op: "look into " + w.parts.Sink.Location(), Err: err,
+			Hint: "check ExtendedS3DestinationConfiguration.BucketARN, the credentials and s3:GetObject and s3:ListBucket on it",
+		}
 	}
 	return w.sync(ctx)
 }
@@ -266,10 +270,12 @@ func (w *Worker) sync(ctx context.Context) error {
 func (w *Worker) sameStream(leases []checkpoint.Lease) error {
 	for _, l := range leases {
 		if d := l.StreamCreated.Sub(w.stream.Created).Abs(); !l.StreamCreated.IsZero() && d > time.Second {
-			return &standpipe.Error{Class: standpipe.Fatal, Op: "continue stream " + w.stream.Name,
+			return &standpipe.Error{
+				Class: standpipe.Fatal, Op: "continue stream " + w.stream.Name,
 				Err: fmt.Errorf("its checkpoints belong to a stream created at %s, this one was created at %s",
 					l.StreamCreated.UTC().Format(time.RFC3339), w.stream.Created.UTC().Format(time.RFC3339)),
-				Hint: "the stream was deleted and created again: keep the old checkpoints for the record and set Standpipe.Checkpoint.Path to a new folder"}
+				Hint: "the stream was deleted and created again: keep the old checkpoints for the record and set Standpipe.Checkpoint.Path to a new folder",
+			}
 		}
 	}
 	return nil

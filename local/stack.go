@@ -87,8 +87,10 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 		}
 	}()
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
-		return s, &standpipe.Error{Class: standpipe.Fatal, Op: "use the folder " + cfg.Dir, Err: err,
-			Hint: "--data must name a folder this user may write"}
+		return s, &standpipe.Error{
+			Class: standpipe.Fatal, Op: "use the folder " + cfg.Dir, Err: err,
+			Hint: "--data must name a folder this user may write",
+		}
 	}
 	key, err := accessKey(cfg.Dir)
 	if err != nil {
@@ -125,8 +127,10 @@ func (s *Stack) startS3(ctx context.Context) (err error) {
 		Log: zap.NewStdLog(s.log.Named("s3")).Writer(),
 	})
 	if err != nil {
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "start the S3 server", Err: err,
-			Hint: "if the port is taken, give --s3-addr 127.0.0.1:0"}
+		return &standpipe.Error{
+			Class: standpipe.Fatal, Op: "start the S3 server", Err: err,
+			Hint: "if the port is taken, give --s3-addr 127.0.0.1:0",
+		}
 	}
 	s.Endpoints.S3 = s.s3.Endpoint()
 	return s.s3.CreateBucket(ctx, s.cfg.Bucket)
@@ -137,8 +141,10 @@ func (s *Stack) serve(ctx context.Context, flag, addr string, h http.Handler) (s
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		return "", &standpipe.Error{Class: standpipe.Fatal, Op: "listen on " + addr, Err: err,
-			Hint: "the port is taken or the address is not ours: give " + flag + " 127.0.0.1:0 for any free port"}
+		return "", &standpipe.Error{
+			Class: standpipe.Fatal, Op: "listen on " + addr, Err: err,
+			Hint: "the port is taken or the address is not ours: give " + flag + " 127.0.0.1:0 for any free port",
+		}
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(s.log)}
 	s.http = append(s.http, srv)
@@ -192,8 +198,10 @@ func accessKey(dir string) (k key, err error) {
 	b, err := os.ReadFile(file)
 	if err == nil {
 		if err := json.Unmarshal(b, &k); err != nil || k.ID == "" || k.Secret == "" {
-			return k, &standpipe.Error{Class: standpipe.Fatal, Op: "read " + file, Err: errors.New("it holds no key"),
-				Hint: "delete it; a new one is made at the next start"}
+			return k, &standpipe.Error{
+				Class: standpipe.Fatal, Op: "read " + file, Err: errors.New("it holds no key"),
+				Hint: "delete it; a new one is made at the next start",
+			}
 		}
 		return k, nil
 	}

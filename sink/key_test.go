@@ -44,8 +44,11 @@ func TestKeysAreFirehoses(t *testing.T) {
 		{"none", sink.KeyConfig{Codec: gz}, "2026/07/13/14/orders-1-2026-07-13-14-05-09-" + uuid + ".gz"},
 		{"a literal is glued to the date", sink.KeyConfig{Prefix: "legacy"}, "legacy2026/07/13/14/orders-1-2026-07-13-14-05-09-" + uuid},
 		{"a folder", sink.KeyConfig{Prefix: "logs/", Version: 12}, "logs/2026/07/13/14/orders-12-2026-07-13-14-05-09-" + uuid},
-		{"a timestamp replaces the date", sink.KeyConfig{Prefix: "y=!{timestamp:yyyy}/d=!{timestamp:DDD}", ErrorPrefix: errors},
-			"y=2026/d=194orders-1-2026-07-13-14-05-09-" + uuid},
+		{
+			"a timestamp replaces the date",
+			sink.KeyConfig{Prefix: "y=!{timestamp:yyyy}/d=!{timestamp:DDD}", ErrorPrefix: errors},
+			"y=2026/d=194orders-1-2026-07-13-14-05-09-" + uuid,
+		},
 		{"the time zone is that of the name too", sink.KeyConfig{TimeZone: "Asia/Calcutta"}, "2026/07/13/19/orders-1-2026-07-13-19-35-09-" + uuid},
 		{"FileExtension replaces", sink.KeyConfig{Codec: gz, FileExtension: ".custom.log"}, "2026/07/13/14/orders-1-2026-07-13-14-05-09-" + uuid + ".custom.log"},
 		{"seconds only", sink.KeyConfig{Prefix: "!{timestamp:SSSSSSSSS}/", ErrorPrefix: errors}, "000000000/orders-1-2026-07-13-14-05-09-" + uuid},
@@ -66,8 +69,10 @@ func TestErrorKeysAreFirehoses(t *testing.T) {
 		{sink.KeyConfig{Codec: codec(t, sink.Gzip, 0)}, "processing-failed/2026/07/13/14/" + name},
 		{sink.KeyConfig{Prefix: "p/", FileExtension: ".x"}, "p/processing-failed/2026/07/13/14/" + name},
 		{sink.KeyConfig{ErrorPrefix: "e/!{firehose:error-output-type}/"}, "e/processing-failed/" + name},
-		{sink.KeyConfig{ErrorPrefix: "e/!{firehose:error-output-type}-!{firehose:error-output-type}/!{timestamp:yyyy}/"},
-			"e/processing-failed-processing-failed/2026/" + name},
+		{
+			sink.KeyConfig{ErrorPrefix: "e/!{firehose:error-output-type}-!{firehose:error-output-type}/!{timestamp:yyyy}/"},
+			"e/processing-failed-processing-failed/2026/" + name,
+		},
 		{sink.KeyConfig{ErrorPrefix: "plain/"}, "plain/processing-failed/2026/07/13/14/" + name},
 	} {
 		if got := keyer(t, c.config).ErrorKey("processing-failed", arrival, uuid); got != c.want {
@@ -117,8 +122,10 @@ func TestRefusalsAreFirehoses(t *testing.T) {
 		{sink.KeyConfig{TimeZone: "EST"}, []string{zone}},
 		{sink.KeyConfig{TimeZone: "Mars/Phobos"}, []string{zone}},
 		{sink.KeyConfig{TimeZone: "Europe/../UTC"}, []string{zone}},
-		{sink.KeyConfig{TimeZone: "Local", Prefix: "!{", FileExtension: "gz"},
-			[]string{zone, `file extension "gz" does not match ^$|\.[0-9a-z!\-_.*'()]+ with at most 128 characters`, constraint + "Invalid expression usage"}},
+		{
+			sink.KeyConfig{TimeZone: "Local", Prefix: "!{", FileExtension: "gz"},
+			[]string{zone, `file extension "gz" does not match ^$|\.[0-9a-z!\-_.*'()]+ with at most 128 characters`, constraint + "Invalid expression usage"},
+		},
 	} {
 		c.config.StreamName, c.config.Version = "orders", 1
 		_, err := sink.NewKeyer(c.config)
@@ -144,16 +151,23 @@ func TestWhatFirehoseAcceptsIsAccepted(t *testing.T) {
 	for _, c := range []sink.KeyConfig{
 		{Prefix: strings.Repeat("p", 512)},
 		{Prefix: "!{timestamp:yyyy}", ErrorPrefix: "plainerror/"},
-		{TimeZone: "Asia/Calcutta"}, {TimeZone: "Europe/Kiev"}, {TimeZone: "Asia/Tokyo"}, {TimeZone: "Africa/Porto-Novo"}, {TimeZone: "UTC"},
-		{Prefix: "}{$!x"}, {FileExtension: ".json.gz"},
+		{TimeZone: "Asia/Calcutta"},
+		{TimeZone: "Europe/Kiev"},
+		{TimeZone: "Asia/Tokyo"},
+		{TimeZone: "Africa/Porto-Novo"},
+		{TimeZone: "UTC"},
+		{Prefix: "}{$!x"},
+		{FileExtension: ".json.gz"},
 	} {
 		keyer(t, c)
 	}
 }
 
 func TestPartitionKeysAreBoundPerGroup(t *testing.T) {
-	k := keyer(t, sink.KeyConfig{DynamicPartitioning: true, ErrorPrefix: "e/!{firehose:error-output-type}/",
-		Prefix: "c=!{partitionKeyFromQuery:customer}/!{partitionKeyFromLambda:day}/!{partitionKeyFromQuery:customer}/"})
+	k := keyer(t, sink.KeyConfig{
+		DynamicPartitioning: true, ErrorPrefix: "e/!{firehose:error-output-type}/",
+		Prefix: "c=!{partitionKeyFromQuery:customer}/!{partitionKeyFromLambda:day}/!{partitionKeyFromQuery:customer}/",
+	})
 	customer, day := sink.PartitionKey{Source: "partitionKeyFromQuery", Name: "customer"}, sink.PartitionKey{Source: "partitionKeyFromLambda", Name: "day"}
 	if d := cmp.Diff([]sink.PartitionKey{customer, day}, k.PartitionKeys()); d != "" {
 		t.Error(d)

@@ -84,8 +84,10 @@ func TestEveryLetterFirehoseRefusesIsRefused(t *testing.T) {
 // accepted letters, any zone with odd transitions.
 func TestThePrefixIsConstantWithinASpan(t *testing.T) {
 	letters := []string{"yyyy", "YYYY", "MM", "dd", "HH", "hh", "a", "B", "mm", "ss", "ww", "W", "e", "D", "Q", "X", "z", "zzzz", "VV", "F", "G"}
-	zones := []string{"UTC", "Europe/Berlin", "Europe/Dublin", "Australia/Lord_Howe", "Asia/Katmandu", "America/Sao_Paulo",
-		"Pacific/Apia", "Africa/Monrovia", "Antarctica/Troll", "Asia/Pyongyang"}
+	zones := []string{
+		"UTC", "Europe/Berlin", "Europe/Dublin", "Australia/Lord_Howe", "Asia/Katmandu", "America/Sao_Paulo",
+		"Pacific/Apia", "Africa/Monrovia", "Antarctica/Troll", "Asia/Pyongyang",
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		zone, err := loadZone(rapid.SampledFrom(zones).Draw(t, "zone"))
 		if err != nil {

@@ -18,8 +18,10 @@ const WholePart = math.MaxInt
 // called again after an error: the same key gets the same bytes.
 func (w *Writer) Put(ctx context.Context) error {
 	if !w.finished || w.begun || len(w.full) != 1 {
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "put " + w.object.Key,
-			Err: errors.New("the object is not finished, or not whole")}
+		return &standpipe.Error{
+			Class: standpipe.Fatal, Op: "put " + w.object.Key,
+			Err: errors.New("the object is not finished, or not whole"),
+		}
 	}
 	b := newBody(w.full[0])
 	defer b.end()

@@ -210,8 +210,10 @@ func (w *Writer) begin(ctx context.Context) error {
 // the store dropped the upload: the parts are gone and must be read again.
 func (w *Writer) Stage(ctx context.Context) (Upload, error) {
 	if !w.finished {
-		return Upload{}, &standpipe.Error{Class: standpipe.Fatal, Op: "stage " + w.object.Key,
-			Err: errors.New("the object is not finished")}
+		return Upload{}, &standpipe.Error{
+			Class: standpipe.Fatal, Op: "stage " + w.object.Key,
+			Err: errors.New("the object is not finished"),
+		}
 	}
 	if err := w.Upload(ctx); err != nil {
 		return Upload{}, err

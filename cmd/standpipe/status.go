@@ -190,9 +190,13 @@ func shardRows(r status.Report, p paint) [][]cell {
 			last = formatAge(r.Time.Sub(s.LastObject.Time)) + " ago"
 		}
 		rows = append(rows, []cell{
-			{text: string(s.ID)}, state, {text: dash(owner)},
-			{text: seconds(s.BehindSeconds), right: true}, {text: buffered, right: true},
-			{text: seconds(s.OldestSeconds), right: true}, {text: last, right: true},
+			{text: string(s.ID)},
+			state,
+			{text: dash(owner)},
+			{text: seconds(s.BehindSeconds), right: true},
+			{text: buffered, right: true},
+			{text: seconds(s.OldestSeconds), right: true},
+			{text: last, right: true},
 			{text: position(s.Checkpoint)},
 		})
 	}

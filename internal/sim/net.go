@@ -76,8 +76,10 @@ func call[T any](ctx context.Context, c *Client, name string, apply func() (T, e
 		return zero, ErrDead
 	}
 	c.sent++
-	r := &request{from: c, number: c.sent, name: name, reply: make(chan struct{}),
-		apply: func() (any, error) { return apply() }}
+	r := &request{
+		from: c, number: c.sent, name: name, reply: make(chan struct{}),
+		apply: func() (any, error) { return apply() },
+	}
 	c.mu.Unlock()
 	c.net.mu.Lock()
 	c.net.requests = append(c.net.requests, r)

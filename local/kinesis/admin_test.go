@@ -104,9 +104,16 @@ func TestAdminRefusesWhatItDoesNotUnderstandAndListsWhatItDoes(t *testing.T) {
 	f.create("s", 1)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, tc := range [][2]string{
-		{"/admin/fault", `{}`}, {"/admin/fault", `{"operation":"Nonsense","error":"x"}`}, {"/admin/fault", `{"opration":"PutRecord"}`},
-		{"/admin/fault", `{"drop":"sometimes"}`}, {"/admin/fault", `{"delay":"1"}`}, {"/admin/trim", `{"stream":"t"}`}, {"/admin/trim", `{"shard":"x"}`},
-		{"/admin/throttle", `{"calls":-1}`}, {"/admin/clock", `{"advance":"x"}`}, {"/admin/clock", strings.Repeat(" ", adminBodyMax+1)},
+		{"/admin/fault", `{}`},
+		{"/admin/fault", `{"operation":"Nonsense","error":"x"}`},
+		{"/admin/fault", `{"opration":"PutRecord"}`},
+		{"/admin/fault", `{"drop":"sometimes"}`},
+		{"/admin/fault", `{"delay":"1"}`},
+		{"/admin/trim", `{"stream":"t"}`},
+		{"/admin/trim", `{"shard":"x"}`},
+		{"/admin/throttle", `{"calls":-1}`},
+		{"/admin/clock", `{"advance":"x"}`},
+		{"/admin/clock", strings.Repeat(" ", adminBodyMax+1)},
 	} {
 		r, err := client.Post(f.admin.URL+tc[0], "application/json", strings.NewReader(tc[1]))
 		if err != nil {

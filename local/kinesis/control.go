@@ -219,7 +219,8 @@ func (s *Server) describeStream(c *call) (any, error) {
 		HasMoreShards bool
 	}
 	return struct{ StreamDescription description }{
-		description{st.shape(c.now.UnixMilli()), shards, more}}, nil
+		description{st.shape(c.now.UnixMilli()), shards, more},
+	}, nil
 }
 
 func (s *Server) describeStreamSummary(c *call) (any, error) {
@@ -287,7 +288,8 @@ func (s *Server) listStreams(c *call) (any, error) {
 		out.StreamNames = append(out.StreamNames, st.name)
 		st.mu.RLock()
 		out.StreamSummaries = append(out.StreamSummaries, streamSummary{
-			st.name, st.arn, st.status(c.now.UnixMilli()), st.mode(), instant(st.created)})
+			st.name, st.arn, st.status(c.now.UnixMilli()), st.mode(), instant(st.created),
+		})
 		st.mu.RUnlock()
 	}
 	return out, nil

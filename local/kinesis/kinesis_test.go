@@ -250,7 +250,8 @@ func TestAllFiveIteratorTypesStartWhereTheyPromise(t *testing.T) {
 		at := start0.Add(tc.at)
 		f.clock.Store(start0.Add(time.Minute).UnixMilli())
 		out, err := f.client.GetShardIterator(t.Context(), &api.GetShardIteratorInput{
-			StreamName: aws.String("s"), ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &at})
+			StreamName: aws.String("s"), ShardId: aws.String(shard0), ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &at,
+		})
 		if err != nil {
 			t.Fatalf("AT_TIMESTAMP %v: %v", tc.at, err)
 		}
@@ -270,8 +271,10 @@ func TestNumbersOfNoRecordStartAtTheNextOne(t *testing.T) {
 	key := func(shard int) *string { k := evenRanges(5)[shard].Start.String(); return &k }
 	var seqs []string
 	for i := range 6 {
-		out, err := f.client.PutRecord(t.Context(), &api.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"),
-			ExplicitHashKey: key(i % 2), Data: fmt.Append(nil, "r", i)})
+		out, err := f.client.PutRecord(t.Context(), &api.PutRecordInput{
+			StreamName: aws.String("s"), PartitionKey: aws.String("k"),
+			ExplicitHashKey: key(i % 2), Data: fmt.Append(nil, "r", i),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,8 +301,10 @@ func TestNumbersOfNoRecordStartAtTheNextOne(t *testing.T) {
 	}
 	f.order("/admin/trim", `{"stream":"s","shard":"0"}`)
 	f.put("s", "k", "elsewhere")
-	if _, err := f.client.PutRecord(t.Context(), &api.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"),
-		ExplicitHashKey: key(0), Data: []byte("r6")}); err != nil {
+	if _, err := f.client.PutRecord(t.Context(), &api.PutRecordInput{
+		StreamName: aws.String("s"), PartitionKey: aws.String("k"),
+		ExplicitHashKey: key(0), Data: []byte("r6"),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range []types.ShardIteratorType{types.ShardIteratorTypeAtSequenceNumber, types.ShardIteratorTypeAfterSequenceNumber} {
@@ -397,7 +402,8 @@ func TestClosedShardEndsWithItsChildrenAndNoIterator(t *testing.T) {
 	parent := *f.put("s", "k", "a").SequenceNumber
 	split(f, "s", shard0, "1000")
 	out, err := f.client.GetRecords(t.Context(), &api.GetRecordsInput{
-		ShardIterator: aws.String(f.iterator("s", shard0, types.ShardIteratorTypeTrimHorizon, ""))})
+		ShardIterator: aws.String(f.iterator("s", shard0, types.ShardIteratorTypeTrimHorizon, "")),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,8 +425,10 @@ func TestClosedShardEndsWithItsChildrenAndNoIterator(t *testing.T) {
 	if _, _, body := f.raw("GetRecords", `{"ShardIterator":"`+f.iterator("s", *child.ShardId, types.ShardIteratorTypeTrimHorizon, "")+`"}`); strings.Contains(body, "ChildShards") {
 		t.Errorf("an open shard has ChildShards: %s", body)
 	}
-	if _, err := f.client.MergeShards(t.Context(), &api.MergeShardsInput{StreamName: aws.String("s"),
-		ShardToMerge: aws.String("shardId-000000000001"), AdjacentShardToMerge: aws.String("shardId-000000000002")}); err != nil {
+	if _, err := f.client.MergeShards(t.Context(), &api.MergeShardsInput{
+		StreamName:   aws.String("s"),
+		ShardToMerge: aws.String("shardId-000000000001"), AdjacentShardToMerge: aws.String("shardId-000000000002"),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	merged := f.get(f.iterator("s", "shardId-000000000001", types.ShardIteratorTypeTrimHorizon, "")).ChildShards

@@ -185,7 +185,8 @@ func (s *Server) putRecord(c *call) (any, error) {
 	switch p.failed {
 	case "":
 		return struct{ ShardId, SequenceNumber string }{
-			p.shard.name(), p.shard.sequence(p.index, c.now.UnixMilli()).String()}, nil
+			p.shard.name(), p.shard.sequence(p.index, c.now.UnixMilli()).String(),
+		}, nil
 	case throughputExceeded:
 		return nil, rateExceeded(p.shard.name(), st.name, s.cfg.Account)
 	}

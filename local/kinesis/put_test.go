@@ -30,8 +30,10 @@ func TestRecordsGoToTheShardOfTheirHash(t *testing.T) {
 	}
 	for i, r := range ranges {
 		for _, k := range []hashKey{r.Start, r.End} {
-			out, err := f.client.PutRecord(t.Context(), &api.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"),
-				Data: []byte("x"), ExplicitHashKey: aws.String(k.String())})
+			out, err := f.client.PutRecord(t.Context(), &api.PutRecordInput{
+				StreamName: aws.String("s"), PartitionKey: aws.String("k"),
+				Data: []byte("x"), ExplicitHashKey: aws.String(k.String()),
+			})
 			if err != nil || *out.ShardId != shardName(uint32(i)) {
 				t.Errorf("explicit hash key %s went to %+v, %v; want shard %d", k, out, err, i)
 			}
@@ -156,8 +158,10 @@ func TestPutsAreRefusedWithTheServicesWords(t *testing.T) {
 		{"PutRecords", `{"StreamName":"s"}`, "ValidationException", "1 validation error detected: " + null("records")},
 		{"PutRecords", `{"StreamName":"s","Records":[]}`, "ValidationException", "1 validation error detected: Value '[]' at 'records' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 		{"PutRecords", `{"StreamName":"s","Records":[{"Data":"","PartitionKey":"k"},{"PartitionKey":"k"}]}`, "ValidationException", "1 validation error detected: " + null("records.2.member.data")},
-		{"PutRecords", `{"StreamName":"s","Records":[` + strings.Repeat(`{"Data":"","PartitionKey":"k"},`, 500) + `{"Data":"","PartitionKey":"k"}]}`, "ValidationException",
-			"1 validation error detected: Value '[PutRecordsRequestEntry, ...]' at 'records' failed to satisfy constraint: Member must have length less than or equal to 500"},
+		{
+			"PutRecords", `{"StreamName":"s","Records":[` + strings.Repeat(`{"Data":"","PartitionKey":"k"},`, 500) + `{"Data":"","PartitionKey":"k"}]}`, "ValidationException",
+			"1 validation error detected: Value '[PutRecordsRequestEntry, ...]' at 'records' failed to satisfy constraint: Member must have length less than or equal to 500",
+		},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"","Data":""}`, "ValidationException", "1 validation error detected: Value '' at 'partitionKey' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"","ExplicitHashKey":"01"}`, "ValidationException", `1 validation error detected: Value '01' at 'explicitHashKey' failed to satisfy constraint: Member must satisfy regular expression pattern: 0|([1-9]\d{0,38})`},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"","ExplicitHashKey":"340282366920938463463374607431768211456"}`, "InvalidArgumentException", "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was 340282366920938463463374607431768211456"},
@@ -165,8 +169,10 @@ func TestPutsAreRefusedWithTheServicesWords(t *testing.T) {
 		{"PutRecord", `{"StreamName":"t","PartitionKey":"k","Data":""}`, "ResourceNotFoundException", "Stream t under account 000000000000 not found."},
 		{"PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"","DryRun":true}`, "DryRunOperationException", "Request would have succeeded, but DryRun flag is set."},
 		{"PutRecords", `{"StreamName":"s","Records":[{"Data":"","PartitionKey":"k"}],"DryRun":true}`, "DryRunOperationException", "Request would have succeeded, but DryRun flag is set."},
-		{"PutRecords", `{"StreamName":"s","Records":[{"Data":"","PartitionKey":"k"},{"Data":"","PartitionKey":"k","ExplicitHashKey":"999999999999999999999999999999999999999"}]}`, "InvalidArgumentException",
-			"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was 999999999999999999999999999999999999999"},
+		{
+			"PutRecords", `{"StreamName":"s","Records":[{"Data":"","PartitionKey":"k"},{"Data":"","PartitionKey":"k","ExplicitHashKey":"999999999999999999999999999999999999999"}]}`, "InvalidArgumentException",
+			"Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was 999999999999999999999999999999999999999",
+		},
 	} {
 		f.refused(tc[0], tc[1], tc[2], tc[3])
 	}

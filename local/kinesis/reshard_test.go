@@ -156,8 +156,10 @@ func (f *fixture) reshardOnce() {
 	st.mu.RUnlock()
 	var err error
 	if len(open) > 4 {
-		_, err = f.client.MergeShards(f.t.Context(), &api.MergeShardsInput{StreamName: aws.String("s"),
-			ShardToMerge: aws.String(open[0].name()), AdjacentShardToMerge: aws.String(open[1].name())})
+		_, err = f.client.MergeShards(f.t.Context(), &api.MergeShardsInput{
+			StreamName:   aws.String("s"),
+			ShardToMerge: aws.String(open[0].name()), AdjacentShardToMerge: aws.String(open[1].name()),
+		})
 	} else {
 		sh := open[len(open)-1]
 		middle := sh.hash.Start.big()

@@ -194,8 +194,10 @@ func TestEveryShardFilterListsWhatItPromisesOnEveryPageSize(t *testing.T) {
 	f.advance(time.Hour)
 	split(f, "s", shard0, "1000") // 2 and 3
 	f.advance(time.Hour)
-	if _, err := f.client.MergeShards(t.Context(), &api.MergeShardsInput{StreamName: aws.String("s"),
-		ShardToMerge: aws.String("shardId-000000000003"), AdjacentShardToMerge: aws.String("shardId-000000000001")}); err != nil {
+	if _, err := f.client.MergeShards(t.Context(), &api.MergeShardsInput{
+		StreamName:   aws.String("s"),
+		ShardToMerge: aws.String("shardId-000000000003"), AdjacentShardToMerge: aws.String("shardId-000000000001"),
+	}); err != nil {
 		t.Fatal(err) // 4
 	}
 	f.advance(time.Hour)

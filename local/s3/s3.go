@@ -130,8 +130,10 @@ func start(ctx context.Context, cfg Config) (*Process, error) {
 		return nil, err
 	}
 	// Whoever else answers on the port does not know this path.
-	o := order{Dir: cfg.Dir, Addr: addr, AccessKey: cfg.AccessKey, SecretKey: cfg.SecretKey, Region: cfg.Region,
-		Health: "/health-" + rand.Text()}
+	o := order{
+		Dir: cfg.Dir, Addr: addr, AccessKey: cfg.AccessKey, SecretKey: cfg.SecretKey, Region: cfg.Region,
+		Health: "/health-" + rand.Text(),
+	}
 	p := &Process{cfg: cfg, addr: addr, done: make(chan struct{})}
 	if err := p.run(o); err != nil {
 		return nil, err

@@ -79,8 +79,10 @@ func stop(t *testing.T, p *s3.Process) {
 
 func put(t *testing.T, c *awss3.Client, key, body string) {
 	t.Helper()
-	_, err := c.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("bucket"), Key: &key, Body: strings.NewReader(body),
-		Metadata: map[string]string{"intent": "i"}})
+	_, err := c.PutObject(t.Context(), &awss3.PutObjectInput{
+		Bucket: aws.String("bucket"), Key: &key, Body: strings.NewReader(body),
+		Metadata: map[string]string{"intent": "i"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,8 +143,10 @@ func (s *Sink) Publish(ctx context.Context, u sink.Upload) error {
 			return sink.Outcome(op, sink.ErrNoUpload, fmt.Errorf("part %d is not the one that was staged", i+1))
 		}
 		if i < len(u.Parts)-1 && want.Size < s.opt.MinPart {
-			return &standpipe.Error{Class: standpipe.Fatal, Op: op,
-				Err: fmt.Errorf("part %d has %d bytes, less than %d", i+1, want.Size, s.opt.MinPart)}
+			return &standpipe.Error{
+				Class: standpipe.Fatal, Op: op,
+				Err: fmt.Errorf("part %d has %d bytes, less than %d", i+1, want.Size, s.opt.MinPart),
+			}
 		}
 		body = append(body, have.body...)
 	}
@@ -205,8 +207,10 @@ func (s *Sink) Read(ctx context.Context, key string, limit int64) ([]byte, error
 		return nil, sink.Outcome("read "+key, sink.ErrNotFound, nil)
 	}
 	if int64(len(o.Body)) > limit {
-		return nil, &standpipe.Error{Class: standpipe.Fatal, Op: "read " + key,
-			Err: fmt.Errorf("object has %d bytes, more than %d", len(o.Body), limit)}
+		return nil, &standpipe.Error{
+			Class: standpipe.Fatal, Op: "read " + key,
+			Err: fmt.Errorf("object has %d bytes, more than %d", len(o.Body), limit),
+		}
 	}
 	return bytes.Clone(o.Body), nil
 }
