@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/backoff"
 )
 
 // callTimeout bounds one request and the reading of its answer. The SDK has no
@@ -70,7 +71,7 @@ func WithKinesisOptions(o ...func(*kinesis.Options)) Option {
 // The SDK's retries are off: a shard's reader has its own back-off, and one
 // token bucket for all shards would let one throttled shard starve the rest.
 func NewClient(cfg aws.Config, stream string, opts ...Option) *Client {
-	s := settings{limits: DefaultLimits(), seed: rand.Uint64()}
+	s := settings{limits: DefaultLimits(), seed: backoff.Seed()}
 	for _, o := range opts {
 		o(&s)
 	}
@@ -92,7 +93,7 @@ func NewClient(cfg aws.Config, stream string, opts ...Option) *Client {
 // Close closes idle connections; those in use close after their call. Calls
 // made later open new ones.
 func (c *Client) Close() {
-	if h, ok := c.api.Options().HTTPClient.(inMemory); ok {
+	if h, ok := c.api.Options().HTTPClient.(repeatable); ok {
 		if idle, ok := h.next.(interface{ CloseIdleConnections() }); ok {
 			idle.CloseIdleConnections()
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/standpipe/standpipe/cmd/standpipe/internal/produce"
 	"github.com/standpipe/standpipe/internal/awsclient"
+	"github.com/standpipe/standpipe/internal/backoff"
 )
 
 type produceCommand struct {
@@ -152,7 +153,7 @@ func (p *produceCommand) total(input *produce.Input) goal {
 func (p *produceCommand) config(ctx context.Context, g *globals) (produce.Config, error) {
 	seed := [2]uint64{p.Seed, 0}
 	if p.Generate == "" {
-		seed = [2]uint64{mathrand.Uint64(), mathrand.Uint64()}
+		seed = [2]uint64{backoff.Seed(), backoff.Seed()}
 	}
 	key, err := produce.ParseKey(p.Key, mathrand.New(mathrand.NewPCG(seed[0], seed[1])))
 	if err != nil {

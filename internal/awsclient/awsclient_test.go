@@ -33,61 +33,6 @@ func isolate(t *testing.T) {
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 }
 
-type sent struct{ req *http.Request }
-
-func (s *sent) Do(r *http.Request) (*http.Response, error) {
-	s.req = r
-	return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
-}
-
-// closing is a body as the SDK makes it: opaque, and useless once closed.
-type closing struct {
-	io.Reader
-	closed bool
-}
-
-func (c *closing) Close() error { c.closed = true; return nil }
-
-func TestBodiesCanBeReadAfterTheSDKClosedItsWrapper(t *testing.T) {
-	wrapper := &closing{Reader: strings.NewReader("payload")}
-	req := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/", wrapper)
-	req.ContentLength = 7
-	var base sent
-	resp, err := awsclient.HTTPClient{Base: &base}.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if !wrapper.closed {
-		t.Error("the SDK's wrapper was not closed")
-	}
-	for range 2 {
-		body, err := base.req.GetBody()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := io.ReadAll(body); string(got) != "payload" {
-			t.Errorf("body %q", got)
-		}
-	}
-	if base.req.Body == io.ReadCloser(wrapper) {
-		t.Error("the wrapper itself was sent")
-	}
-}
-
-func TestABodyShorterThanItSaysIsAnErrorAndNotSent(t *testing.T) {
-	req := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/", &closing{Reader: strings.NewReader("pay")})
-	req.ContentLength = 7
-	var base sent
-	resp, err := awsclient.HTTPClient{Base: &base}.Do(req)
-	if err == nil {
-		resp.Body.Close()
-	}
-	if !errors.Is(err, io.ErrUnexpectedEOF) || base.req != nil {
-		t.Errorf("error %v, sent %v", err, base.req != nil)
-	}
-}
-
 func TestMissingRegionNamesTheSetting(t *testing.T) {
 	isolate(t)
 	_, err := awsclient.Load(context.Background(), "")

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/httpclient"
 )
 
 // emulatorRegion is used when requests go to a named endpoint and nobody chose
@@ -44,7 +45,7 @@ func Load(ctx context.Context, region string) (aws.Config, error) {
 			Hint: "give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS or AWS_ENDPOINT_URL_S3",
 		}
 	}
-	cfg.HTTPClient = HTTPClient{Base: cfg.HTTPClient}
+	cfg.HTTPClient = httpclient.InMemory{Base: cfg.HTTPClient}
 	return cfg, nil
 }
 

@@ -5,8 +5,7 @@
 //
 //   - Settings come from where every AWS tool looks: the shared files and the
 //     AWS_* variables, AWS_ENDPOINT_URL_KINESIS and AWS_ENDPOINT_URL_S3 included.
-//   - The HTTP client speaks HTTP/1.1 (HTTP/2 costs half as much processor time
-//     again for large Kinesis bodies) and hands net/http request bodies it can
-//     see are in memory, see HTTPClient for what breaks otherwise.
+//   - The HTTP client speaks HTTP/1.1 with request bodies in memory; package
+//     httpclient says why.
 //   - The SDK never retries by itself: whoever sends owns the one retry policy.
 package awsclient

@@ -6,7 +6,9 @@ package backoff
 
 import (
 	"context"
-	"math/rand/v2"
+	"crypto/rand"
+	"encoding/binary"
+	mathrand "math/rand/v2"
 	"time"
 )
 
@@ -18,7 +20,7 @@ type Policy struct {
 }
 
 // Delay is the wait after the given number of failures, counted from 1.
-func (p Policy) Delay(failures int, r *rand.Rand) time.Duration {
+func (p Policy) Delay(failures int, r *mathrand.Rand) time.Duration {
 	d := p.Max
 	if shift := failures - 1; shift < 32 && p.Min<<shift > 0 && p.Min<<shift < p.Max {
 		d = p.Min << shift
@@ -37,4 +39,12 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Seed is for a source whose owner was given no seed. It is drawn from the
+// operating system: workers that start together must not wait alike.
+func Seed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return binary.LittleEndian.Uint64(b[:])
 }

@@ -48,3 +48,9 @@ func TestSleepEndsWithItsContextAndTellsTheCause(t *testing.T) {
 		}
 	})
 }
+
+func TestSeedsDiffer(t *testing.T) {
+	if a, b := backoff.Seed(), backoff.Seed(); a == b {
+		t.Errorf("two seeds are %d", a)
+	}
+}

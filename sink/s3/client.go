@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"crypto/tls"
 	"net/http"
 	"time"
 
@@ -9,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/standpipe/standpipe/internal/httpclient"
 )
 
 const (
@@ -35,9 +36,7 @@ func NewClient(cfg aws.Config) *s3.Client {
 		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
 	if b, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
-		cfg.HTTPClient = b.WithTransportOptions(func(t *http.Transport) {
-			t.ForceAttemptHTTP2 = false
-			t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+		cfg.HTTPClient = b.WithTransportOptions(httpclient.HTTP1, func(t *http.Transport) {
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConns, idleConns
 			t.ResponseHeaderTimeout = headerTimeout
 		})

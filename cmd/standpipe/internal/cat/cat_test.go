@@ -25,6 +25,7 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/cmd/standpipe/internal/cat"
 	"github.com/standpipe/standpipe/internal/awsclient"
+	"github.com/standpipe/standpipe/internal/httpclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -63,7 +64,7 @@ func bucket(t *testing.T, objects map[string][]byte) *cat.Reader {
 		srv.Close()
 	})
 	cfg := aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), HTTPClient: awsclient.HTTPClient{Base: http.DefaultClient},
+		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), HTTPClient: httpclient.InMemory{Base: http.DefaultClient},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
 	client := awsclient.S3(cfg)

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/backoff"
 )
 
 const (
@@ -22,6 +24,10 @@ const (
 	// ahead is how many records are read before there is room for them.
 	ahead = 64
 )
+
+// patience bounds the waits between tries. A shard's budget is counted in
+// seconds, so waiting longer gains nothing.
+var patience = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 
 // Config is what a Sender needs.
 type Config struct {
@@ -53,6 +59,9 @@ type Config struct {
 type Sender struct {
 	cfg   Config
 	tally tally
+
+	mu  sync.Mutex
+	rnd *rand.Rand // guarded by mu: spreads the waits
 }
 
 // New returns a Sender for one Run.
@@ -61,7 +70,7 @@ func New(cfg Config) *Sender {
 	if cfg.Sleep == nil {
 		cfg.Sleep = sleep
 	}
-	s := &Sender{cfg: cfg}
+	s := &Sender{cfg: cfg, rnd: rand.New(rand.NewPCG(backoff.Seed(), 0))}
 	s.tally.s.Target = cfg.Target.String()
 	if cfg.Tag != nil {
 		s.tally.s.Run = cfg.Tag.Run
@@ -226,7 +235,7 @@ func (s *Sender) deliver(ctx context.Context, batch []Record) error {
 			return fmt.Errorf("gave up at %s:%d after %v without progress (--give-up-after): %w",
 				batch[0].Source, batch[0].Line, s.cfg.GiveUpAfter, cause)
 		}
-		wait := max(backoff(attempt, rand.Float64()), after(cause))
+		wait := max(s.delay(attempt+1), after(cause))
 		if s.cfg.OnWait != nil {
 			s.cfg.OnWait(cause, wait)
 		}
@@ -235,6 +244,12 @@ func (s *Sender) deliver(ctx context.Context, batch []Record) error {
 		}
 		s.tally.add(func(sum *Summary) { sum.Retried += int64(len(batch)) })
 	}
+}
+
+func (s *Sender) delay(failures int) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return patience.Delay(failures, s.rnd)
 }
 
 // try sends batch once and returns what is worth another try, in its order, and
@@ -307,18 +322,6 @@ func repeats(err error) bool {
 	}
 	class := standpipe.ClassOf(err)
 	return class == standpipe.Retryable || class == standpipe.Throttled
-}
-
-// backoff is the wait before another try: 100 ms doubled each time up to 5 s,
-// of which the random half is shaken off so that producers don't march in step.
-// A shard's budget is counted in seconds, so waiting longer gains nothing.
-func backoff(attempt int, random float64) time.Duration {
-	const first, longest = 100 * time.Millisecond, 5 * time.Second
-	d := longest
-	if attempt < 6 {
-		d = min(first<<attempt, longest)
-	}
-	return d/2 + time.Duration(random*float64(d/2))
 }
 
 // after is the wait the peer asked for, at most a minute.

@@ -25,6 +25,7 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/cmd/standpipe/internal/kinesistest"
 	"github.com/standpipe/standpipe/internal/awsclient"
+	"github.com/standpipe/standpipe/internal/httpclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,7 +39,7 @@ func instantly(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 func open(t testing.TB, stub *kinesistest.Stub) *Stream {
 	t.Helper()
 	client := awsclient.Kinesis(aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(stub.URL), HTTPClient: awsclient.HTTPClient{Base: http.DefaultClient},
+		Region: "us-east-1", BaseEndpoint: aws.String(stub.URL), HTTPClient: httpclient.InMemory{Base: http.DefaultClient},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
 	stream, err := OpenStream(context.Background(), client, stub.Stream)
@@ -257,13 +258,16 @@ func TestNoProgressForTooLongEndsTheRunAndSaysWhere(t *testing.T) {
 }
 
 func TestBackoffGrowsShakesAndIsBounded(t *testing.T) {
+	s := &Sender{rnd: rand.New(rand.NewPCG(1, 0))}
 	for attempt, longest := range []time.Duration{100, 200, 400, 800, 1600, 3200, 5000, 5000} {
 		longest *= time.Millisecond
-		if low, high := backoff(attempt, 0), backoff(attempt, 1); low != longest/2 || high != longest {
-			t.Errorf("attempt %d: %v to %v, want %v to %v", attempt, low, high, longest/2, longest)
+		for range 50 {
+			if d := s.delay(attempt + 1); d < longest/2 || d > longest {
+				t.Errorf("attempt %d: %v, want %v to %v", attempt, d, longest/2, longest)
+			}
 		}
 	}
-	if d := backoff(1<<40, 0.5); d <= 0 || d > 5*time.Second {
+	if d := s.delay(1 << 40); d <= 0 || d > 5*time.Second {
 		t.Errorf("attempt 2^40: %v", d)
 	}
 }
