@@ -72,8 +72,6 @@ var unusedKeys = map[string]string{
 	"ExtendedS3DestinationConfiguration.S3BackupConfiguration":    "has no effect while S3BackupMode is Disabled",
 }
 
-const processorType = "ExtendedS3DestinationConfiguration.ProcessingConfiguration.Processors.Type"
-
 // refusedValues are values that Firehose knows and standpipe does not, by path.
 var refusedValues = map[string]map[string]refusal{
 	"DeliveryStreamType": {

@@ -92,7 +92,7 @@ func (p *protocol) write(ctx context.Context, op string, u checkpoint.Update, ju
 		}
 		if fenced, ok := errors.AsType[*checkpoint.FencedError](err); ok {
 			row = fenced.Current
-		} else if row, err = p.read(ctx, err); err != nil {
+		} else if row, err = p.read(ctx, op, err); err != nil {
 			return err
 		}
 		switch judge(row) {
@@ -108,9 +108,9 @@ func (p *protocol) write(ctx context.Context, op string, u checkpoint.Update, ju
 	}
 }
 
-// read gets the row consistently, after a write whose outcome is unknown for cause.
-func (p *protocol) read(ctx context.Context, cause error) (row checkpoint.Lease, err error) {
-	p.hold.log.Debug("write with unknown outcome", zap.Error(cause))
+// read gets the row consistently, after a write (op) whose outcome is unknown for cause.
+func (p *protocol) read(ctx context.Context, op string, cause error) (row checkpoint.Lease, err error) {
+	p.hold.log.Debug("write with unknown outcome", zap.String("write", op), zap.Error(cause))
 	err = p.hold.do(ctx, "read lease of "+string(p.lease.Shard), callLimit, func(ctx context.Context) (err error) {
 		row, err = p.store.Get(ctx, p.lease.Shard)
 		return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/standpipe/standpipe/config"
+	"github.com/standpipe/standpipe/test/e2e/need"
 )
 
 const unitFile = "systemd/standpipe.service"
@@ -100,10 +101,7 @@ func TestUnitsMemoryLimitsNest(t *testing.T) {
 // systemd's own judgement, where systemd is installed: the unit has no unknown
 // key, and its exposure is "OK" (below 2.0 of 10).
 func TestSystemdAcceptsTheUnit(t *testing.T) {
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("NOT CHECKED BY SYSTEMD ITSELF: systemd-analyze is not installed")
-	}
+	analyze := need.Program(t, "systemd-analyze")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

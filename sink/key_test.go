@@ -89,7 +89,7 @@ func TestRandomStringsAreNewPerOccurrenceAndObjectButNotPerRecord(t *testing.T) 
 	if a == nil || b == nil || a[1] == a[2] || a[1] == b[1] || a[2] == b[2] {
 		t.Fatalf("%q and %q", a, b)
 	}
-	if k.Key(arrival, uuid) != k.Key(arrival, uuid) {
+	if x, y := k.Key(arrival, uuid), k.Key(arrival, uuid); x != y {
 		t.Error("the same object has two names")
 	}
 	if r := k.Route(arrival); r != k.Route(arrival.Add(time.Minute)) || r == k.Route(arrival.Add(time.Hour)) {

@@ -21,6 +21,7 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/sink"
 	"github.com/standpipe/standpipe/sink/memory"
+	"github.com/standpipe/standpipe/test/e2e/need"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -202,10 +203,7 @@ func TestOtherReadersReadTheObject(t *testing.T) {
 		{"zstd", "-dcq", filepath.Join(dir, "o.zst")},
 	} {
 		t.Run(c[0], func(t *testing.T) {
-			if _, err := exec.LookPath(c[0]); err != nil {
-				t.Skipf("NOT CHECKED: %s is not installed", c[0])
-			}
-			cmd := exec.CommandContext(t.Context(), c[0], c[1:]...)
+			cmd := exec.CommandContext(t.Context(), need.Program(t, c[0]), c[1:]...)
 			var said strings.Builder
 			cmd.Stderr = &said
 			out, err := cmd.Output()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
@@ -51,17 +52,23 @@ func Open(dir string) (*Store, error) {
 	file := filepath.Join(dir, FileName)
 	op := "open checkpoint store " + file
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, &standpipe.Error{Class: standpipe.Fatal, Op: op, Err: err,
-			Hint: "Standpipe.Checkpoint.Path must name a folder this user may write"}
+		return nil, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op, Err: err,
+			Hint: "Standpipe.Checkpoint.Path must name a folder this user may write",
+		}
 	}
 	db, err := bolt.Open(file, 0o640, &bolt.Options{Timeout: lockWait})
 	switch {
-	case errors.Is(err, bolt.ErrTimeout):
-		return nil, &standpipe.Error{Class: standpipe.Fatal, Op: op, Err: errors.New("another process is using it"),
-			Hint: "one standpipe per Standpipe.Checkpoint.Path: stop the other one, or give this one a path of its own"}
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op, Err: errors.New("another process is using it"),
+			Hint: "one standpipe per Standpipe.Checkpoint.Path: stop the other one, or give this one a path of its own",
+		}
 	case err != nil:
-		return nil, &standpipe.Error{Class: standpipe.Fatal, Op: op, Err: err,
-			Hint: "check Standpipe.Checkpoint.Path; a file that is not a checkpoint store must be moved away"}
+		return nil, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op, Err: err,
+			Hint: "check Standpipe.Checkpoint.Path; a file that is not a checkpoint store must be moved away",
+		}
 	}
 	if err := db.Update(prepareFile); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", op, err), db.Close())
@@ -81,9 +88,11 @@ func prepareFile(tx *bolt.Tx) error {
 	case v == nil:
 		return meta.Put(keyFormat, []byte(format))
 	case !bytes.Equal(v, []byte(format)):
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "read format version",
+		return &standpipe.Error{
+			Class: standpipe.Fatal, Op: "read format version",
 			Err:  fmt.Errorf("the file has format %q, this program writes %q", v, format),
-			Hint: "run the version of standpipe that wrote it, or a newer one"}
+			Hint: "run the version of standpipe that wrote it, or a newer one",
+		}
 	}
 	return nil
 }
@@ -167,11 +176,13 @@ func (s *Store) classify(err error) error {
 	if _, ok := errors.AsType[*checkpoint.FencedError](err); ok {
 		return err
 	}
-	if errors.Is(err, bolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return &standpipe.Error{Class: standpipe.Fatal, Op: "use the checkpoint store", Err: err}
 	}
-	return &standpipe.Error{Class: standpipe.Retryable, Op: "use the checkpoint store " + s.db.Path(), Err: err,
-		Hint: "free space or mend the disk under Standpipe.Checkpoint.Path"}
+	return &standpipe.Error{
+		Class: standpipe.Retryable, Op: "use the checkpoint store " + s.db.Path(), Err: err,
+		Hint: "free space or mend the disk under Standpipe.Checkpoint.Path",
+	}
 }
 
 func get(b *bolt.Bucket, shard standpipe.ShardID) (l checkpoint.Lease, err error) {

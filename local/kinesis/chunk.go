@@ -76,8 +76,7 @@ func (c *chunk) note(e entry) {
 	c.newest = max(c.newest, e.arrival)
 }
 
-func (c *chunk) first() uint64 { return c.entries[0].index }
-func (c *chunk) last() uint64  { return c.entries[len(c.entries)-1].index }
+func (c *chunk) last() uint64 { return c.entries[len(c.entries)-1].index }
 
 // seek returns the place of the first entry with at least that index.
 func (c *chunk) seek(index uint64) int {

@@ -1,5 +1,7 @@
 package kinesis
 
+//lint:file-ignore ST1003 members bear the API's names, which are their JSON
+
 import "time"
 
 // shardsPage is the most shards on one page of ListShards, whatever MaxResults.

@@ -45,7 +45,7 @@ func parentMain(dir string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(p.Addr())
+	fmt.Fprintln(os.Stdout, p.Addr())
 	<-p.Done()
 	return 1
 }

@@ -1,5 +1,7 @@
 package s3
 
+//lint:file-ignore SA1019 feature/s3/manager is chosen over transfermanager: it uploads from memory without copying each part
+
 import (
 	"context"
 	"errors"
@@ -7,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	//lint:ignore SA1019 chosen over transfermanager: it uploads from memory without copying each part
 	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"

@@ -189,7 +189,7 @@ func TestEventsAreAFunctionOfTheSeed(t *testing.T) {
 		}
 		return b.String()
 	}
-	if first(7) != first(7) {
+	if a, b := first(7), first(7); a != b {
 		t.Error("the same seed made different events")
 	}
 	if first(7) == first(8) {
