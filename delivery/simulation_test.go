@@ -66,8 +66,10 @@ type process struct {
 }
 
 func newWorld(t *testing.T, seed uint64, b breaks, verbose bool) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 7)), breaks: b, verbose: verbose,
-		store: new(storemem.Store), discarded: map[string]bool{}, lines: map[string]int{}}
+	w := &world{
+		t: t, rand: rand.New(rand.NewPCG(seed, 7)), breaks: b, verbose: verbose,
+		store: new(storemem.Store), discarded: map[string]bool{}, lines: map[string]int{},
+	}
 	w.net = sim.NewNet(w.rand, w.trace)
 	w.sink = sinkmem.New(sinkmem.Options{Remembers: w.rand.IntN(2) == 0})
 	keyer, err := sink.NewKeyer(sink.KeyConfig{
@@ -78,13 +80,17 @@ func newWorld(t *testing.T, seed uint64, b breaks, verbose bool) *world {
 	}
 	w.keyer = keyer
 	w.limits = batcher.Limits{Records: int64(1 + w.rand.IntN(5)), Age: time.Duration(w.rand.IntN(5)) * time.Second}
-	w.shard = &sim.Shard{Info: standpipe.Shard{ID: simShard, HashStart: "0", HashEnd: "340282366920938463463374607431768211455"},
-		PageMax: 1 + w.rand.IntN(4)}
+	w.shard = &sim.Shard{
+		Info:    standpipe.Shard{ID: simShard, HashStart: "0", HashEnd: "340282366920938463463374607431768211455"},
+		PageMax: 1 + w.rand.IntN(4),
+	}
 	for n := range 4 + w.rand.IntN(8) {
 		w.shard.Records = append(w.shard.Records, w.record(n))
 	}
-	err = w.store.Create(t.Context(), checkpoint.Lease{Shard: simShard, Incarnation: "1", StreamCreated: time.Now().UTC(),
-		Checkpoint: standpipe.Position{Sequence: standpipe.TrimHorizon}})
+	err = w.store.Create(t.Context(), checkpoint.Lease{
+		Shard: simShard, Incarnation: "1", StreamCreated: time.Now().UTC(),
+		Checkpoint: standpipe.Position{Sequence: standpipe.TrimHorizon},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,9 +199,11 @@ type simStream struct {
 func (s simStream) Describe(context.Context) (standpipe.Stream, error) {
 	return standpipe.Stream{Name: "sim"}, nil
 }
+
 func (s simStream) Shards(context.Context) ([]standpipe.Shard, error) {
 	return []standpipe.Shard{s.shard.Info}, nil
 }
+
 func (s simStream) Open(_ standpipe.Shard, from consumer.Start) Source {
 	return s.shard.Open(s.client, from)
 }

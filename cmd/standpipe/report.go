@@ -51,8 +51,10 @@ func (s *service) Report(now time.Time) status.Report {
 			r.Problems = append(r.Problems, status.Problem{Time: now.UTC(), Text: string(st.Shard) + ": " + st.Holding})
 		}
 		if st.Pending != nil {
-			r.Intents = append(r.Intents, status.Intent{Shard: st.Shard, ID: st.Pending.ID.String(), Last: st.Pending.Last,
-				Prepared: st.Pending.Opened, Objects: st.Pending.Objects})
+			r.Intents = append(r.Intents, status.Intent{
+				Shard: st.Shard, ID: st.Pending.ID.String(), Last: st.Pending.Last,
+				Prepared: st.Pending.Opened, Objects: st.Pending.Objects,
+			})
 		}
 	}
 	if waiting {

@@ -136,8 +136,10 @@ func (s *service) openSink(settings aws.Config) (sink.Sink, error) {
 	if dir := s.cfg.Standpipe.Folder; dir != "" {
 		f, err := folder.Open(dir)
 		if err != nil {
-			return nil, &standpipe.Error{Class: standpipe.Fatal, Op: "open the destination " + dir, Err: err,
-				Hint: "Standpipe.Folder must name a folder this user may write"}
+			return nil, &standpipe.Error{
+				Class: standpipe.Fatal, Op: "open the destination " + dir, Err: err,
+				Hint: "Standpipe.Folder must name a folder this user may write",
+			}
 		}
 		s.close = append(s.close, f.Close)
 		return f, nil
@@ -177,8 +179,10 @@ func kinesisClient(c *config.Config, settings aws.Config) *consumer.Client {
 func loadAWS(ctx context.Context, flag, region string) (aws.Config, error) {
 	settings, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(flag), awsconfig.WithDefaultRegion(region))
 	if err != nil {
-		return settings, &standpipe.Error{Class: standpipe.Fatal, Op: "load the AWS settings", Err: err,
-			Hint: "look at AWS_PROFILE, AWS_CA_BUNDLE, ~/.aws/config and ~/.aws/credentials"}
+		return settings, &standpipe.Error{
+			Class: standpipe.Fatal, Op: "load the AWS settings", Err: err,
+			Hint: "look at AWS_PROFILE, AWS_CA_BUNDLE, ~/.aws/config and ~/.aws/credentials",
+		}
 	}
 	return settings, nil
 }
