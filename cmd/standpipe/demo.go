@@ -15,6 +15,7 @@ import (
 	"github.com/standpipe/standpipe/cmd/standpipe/internal/cat"
 	"github.com/standpipe/standpipe/cmd/standpipe/internal/produce"
 	"github.com/standpipe/standpipe/internal/awsclient"
+	"github.com/standpipe/standpipe/internal/httpclient"
 	"github.com/standpipe/standpipe/local"
 )
 
@@ -31,7 +32,7 @@ func demo(ctx context.Context, s *service, e local.Endpoints, out *console) erro
 	defer cancel()
 	settings := localAWS(e)
 	settings.BaseEndpoint = &e.Kinesis
-	settings.HTTPClient = awsclient.HTTPClient{Base: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	settings.HTTPClient = httpclient.InMemory{Base: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 	stream, err := produce.OpenStream(ctx, awsclient.Kinesis(settings), e.Stream)
 	if err != nil {
 		return err
