@@ -86,9 +86,9 @@ func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(*sink
 			return context.Cause(ctx)
 		}
 		room := max(need, source.Estimate())
-		if err := s.parts.Budget.Acquire(ctx, roomFor(room)); err != nil {
-			return err
-		}
+		// Taken without waiting: the memory one would wait for may be held by
+		// this very shard.
+		s.parts.Budget.Resize(0, roomFor(room))
 		ended, err := s.page(ctx, source, room, func(e *sink.Encoder, page *consumer.Page) error {
 			for k := range page.Records {
 				r := &page.Records[k]

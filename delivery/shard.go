@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -249,27 +250,14 @@ func (s *shard) fetch(reading context.Context, room int64) (ok bool, err error) 
 	return false, nil
 }
 
-// take decodes the page under an encoder slot, routes its records into open
-// objects, and then, without the slot, does the I/O this has made due.
+// take turns the fetched page into open objects, and then does the I/O this
+// has made due.
 func (s *shard) take(working context.Context) error {
-	e, err := s.parts.Slots.Acquire(working)
+	ended, children, err := s.unpack(working)
+	s.account()
 	if err != nil {
 		return err
 	}
-	page, err := s.source.Decode()
-	if err != nil {
-		s.parts.Slots.Release(e)
-		s.source.Done()
-		s.account()
-		s.log.Warn("page could not be decoded, reading it again", zap.Error(err))
-		return nil
-	}
-	s.acceptPage(page, e)
-	ended, children := page.End, page.Children
-	s.observe(page)
-	s.source.Done()
-	s.parts.Slots.Release(e)
-	s.account()
 	if ended {
 		return s.endShard(working, children)
 	}
@@ -277,6 +265,27 @@ func (s *shard) take(working context.Context) error {
 		return err
 	}
 	return s.deliverSealed(working)
+}
+
+// unpack decodes, splits and compresses the page under an encoder slot. It does
+// no I/O: a slot is never held across a request, so S3 being slow stops nobody
+// from compressing.
+func (s *shard) unpack(working context.Context) (ended bool, children []standpipe.Shard, err error) {
+	defer s.source.Done()
+	e, err := s.parts.Slots.Acquire(working)
+	if err != nil {
+		return false, nil, err
+	}
+	defer s.parts.Slots.Release(e)
+	page, err := s.source.Decode()
+	if err != nil {
+		s.metrics.readErrors.WithLabelValues(string(standpipe.ClassOf(err))).Inc()
+		s.log.Warn("page could not be decoded, reading it again", zap.Error(err))
+		return false, nil, nil
+	}
+	s.acceptPage(page, e)
+	s.observe(page)
+	return page.End, slices.Clone(page.Children), nil
 }
 
 func (s *shard) acceptPage(page *consumer.Page, e *sink.Encoder) {

@@ -76,6 +76,10 @@ func (k Kinesis) Open(shard standpipe.Shard, from consumer.Start) Source {
 	return k.Client.Open(shard, from)
 }
 
+// steadyAfter is how long a shard must have run for its earlier failures to be
+// forgotten.
+const steadyAfter = 10 * time.Minute
+
 // syncEvery is how often the worker looks for shards it has not met. Growth
 // is noticed at once, at the parent's end; this finds what was missed.
 const syncEvery = time.Minute
@@ -90,21 +94,22 @@ type Worker struct {
 	parts    Parts
 	log      *zap.Logger
 	metrics  *metrics
-	stream   standpipe.Stream
 	breaks   breaks
 
 	begun atomic.Bool  // the start-up checks passed
 	beat  atomic.Int64 // Unix seconds of the loop's last turn; 0 while it is not running
 
 	mu     sync.Mutex // covers what follows; never held across I/O
+	stream standpipe.Stream
 	shards map[standpipe.ShardID]*running
 }
 
 // running is the worker's view of one shard's goroutine.
 type running struct {
 	shard    *shard
+	begun    time.Time
 	done     bool
-	failures int
+	failures int       // in a row
 	resume   time.Time // not before, after a failure
 	last     ShardStatus
 }
@@ -170,8 +175,8 @@ func (w *Worker) Run(ctx context.Context) error {
 			w.finished(f)
 			start()
 		case <-tick.C:
-			if err := w.sync(ctx); err != nil && ctx.Err() == nil {
-				w.log.Warn("shards could not be listed", zap.Error(err))
+			if err := w.refresh(ctx); err != nil && ctx.Err() == nil {
+				w.log.Warn("the stream could not be looked at", zap.Error(err))
 			}
 			start()
 		case <-retry.C:
@@ -203,10 +208,7 @@ var errDrainTimeout = errors.New("the drain timeout passed before everything was
 // begin checks what only a person can mend, so that a wrong setting is one
 // clear error at the start, and makes the first leases.
 func (w *Worker) begin(ctx context.Context) error {
-	stream, err := w.parts.Stream.Describe(ctx)
-	w.mu.Lock()
-	w.stream = stream
-	w.mu.Unlock()
+	err := w.describe(ctx)
 	if err != nil {
 		if standpipe.ClassOf(err) == standpipe.NotFound {
 			return &standpipe.Error{
@@ -223,6 +225,26 @@ func (w *Worker) begin(ctx context.Context) error {
 			Class: standpipe.Fatal, Op: "look into " + w.parts.Sink.Location(), Err: err,
 			Hint: "check ExtendedS3DestinationConfiguration.BucketARN, the credentials and s3:GetObject and s3:ListBucket on it",
 		}
+	}
+	return w.sync(ctx)
+}
+
+func (w *Worker) describe(ctx context.Context) error {
+	stream, err := w.parts.Stream.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.stream = stream
+	w.mu.Unlock()
+	return nil
+}
+
+// refresh looks at the stream again: its retention may have changed, it may
+// have been made anew, it may have shards that were missed.
+func (w *Worker) refresh(ctx context.Context) error {
+	if err := w.describe(ctx); err != nil {
+		return err
 	}
 	return w.sync(ctx)
 }
@@ -268,12 +290,13 @@ func (w *Worker) sync(ctx context.Context) error {
 
 // sameStream refuses positions of another stream of the same name.
 func (w *Worker) sameStream(leases []checkpoint.Lease) error {
+	stream := w.Stream()
 	for _, l := range leases {
-		if d := l.StreamCreated.Sub(w.stream.Created).Abs(); !l.StreamCreated.IsZero() && d > time.Second {
+		if d := l.StreamCreated.Sub(stream.Created).Abs(); !l.StreamCreated.IsZero() && d > time.Second {
 			return &standpipe.Error{
-				Class: standpipe.Fatal, Op: "continue stream " + w.stream.Name,
+				Class: standpipe.Fatal, Op: "continue stream " + stream.Name,
 				Err: fmt.Errorf("its checkpoints belong to a stream created at %s, this one was created at %s",
-					l.StreamCreated.UTC().Format(time.RFC3339), w.stream.Created.UTC().Format(time.RFC3339)),
+					l.StreamCreated.UTC().Format(time.RFC3339), stream.Created.UTC().Format(time.RFC3339)),
 				Hint: "the stream was deleted and created again: keep the old checkpoints for the record and set Standpipe.Checkpoint.Path to a new folder",
 			}
 		}
@@ -290,7 +313,7 @@ func (w *Worker) create(ctx context.Context, s standpipe.Shard, from consumer.St
 	err := w.parts.Store.Create(ctx, checkpoint.Lease{
 		Shard: s.ID, Checkpoint: from.Position, StartTime: from.Time,
 		Parents: s.Parents, HashStart: s.HashStart, HashEnd: s.HashEnd,
-		Incarnation: fmt.Sprintf("%x", inc), StreamCreated: w.stream.Created.UTC(),
+		Incarnation: fmt.Sprintf("%x", inc), StreamCreated: w.Stream().Created.UTC(),
 	})
 	if err != nil && !errors.Is(err, checkpoint.ErrExists) {
 		return fmt.Errorf("create lease of %s: %w", s.ID, err)
@@ -370,7 +393,7 @@ func (w *Worker) startable(ctx context.Context) []checkpoint.Lease {
 			r.last.State = StateWaiting
 			continue
 		}
-		r.last.State = StateOpening
+		r.last.State, r.begun = StateOpening, now
 		r.shard = newShard(w, l, standpipe.Shard{ID: l.Shard, Parents: l.Parents, HashStart: l.HashStart, HashEnd: l.HashEnd})
 		ready = append(ready, l)
 	}
@@ -426,6 +449,9 @@ func (w *Worker) finished(f finish) {
 		r.done = true
 		log.Warn("lease lost")
 	case standpipe.StopFailed:
+		if time.Since(r.begun) > steadyAfter {
+			r.failures = 0
+		}
 		r.failures++
 		wait := restarts.Delay(r.failures, w.random())
 		r.resume = time.Now().Add(wait)

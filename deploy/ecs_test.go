@@ -152,22 +152,30 @@ func TestImageAndTaskDefinitionAgree(t *testing.T) {
 
 // Abandoned uploads cost storage and are invisible; but an upload that an intent
 // names must live until a worker comes back for it, so the rule is not shorter
-// than a week.
-func TestLifecycleRuleAbortsAbandonedUploadsAfterAWeek(t *testing.T) {
+// than a week. Plans are of no use once their flush is settled; nothing else
+// that is visible may ever expire by our doing.
+func TestLifecycleRulesAbortUploadsAfterAWeekAndExpireOnlyPlans(t *testing.T) {
 	in := s3.PutBucketLifecycleConfigurationInput{LifecycleConfiguration: &s3types.BucketLifecycleConfiguration{}}
 	decodeStrict(t, "s3-lifecycle.json", in.LifecycleConfiguration, asIs)
 	rules := in.LifecycleConfiguration.Rules
-	if len(rules) != 1 {
-		t.Fatalf("%d rules, want 1", len(rules))
+	if len(rules) != 2 {
+		t.Fatalf("%d rules, want 2", len(rules))
 	}
-	r := rules[0]
-	if r.Status != s3types.ExpirationStatusEnabled || *r.AbortIncompleteMultipartUpload.DaysAfterInitiation < 7 {
-		t.Errorf("the rule is %+v", r)
+	for _, r := range rules {
+		if r.Status != s3types.ExpirationStatusEnabled || r.Filter == nil || r.Filter.Prefix == nil {
+			t.Fatalf("the rule %s is not in force or has no prefix", *r.ID)
+		}
+		if r.NoncurrentVersionExpiration != nil || r.Transitions != nil {
+			t.Errorf("the rule %s touches visible objects", *r.ID)
+		}
 	}
-	if r.Expiration != nil || r.NoncurrentVersionExpiration != nil || r.Transitions != nil {
-		t.Error("the rule touches visible objects")
+	uploads, plans := rules[0], rules[1]
+	if uploads.AbortIncompleteMultipartUpload == nil || *uploads.AbortIncompleteMultipartUpload.DaysAfterInitiation < 7 ||
+		uploads.Expiration != nil || *uploads.Filter.Prefix != "" {
+		t.Errorf("the rule for uploads is %+v", uploads)
 	}
-	if r.Filter == nil || r.Filter.Prefix == nil || *r.Filter.Prefix != "" {
-		t.Error("the rule does not cover every prefix")
+	if plans.Expiration == nil || *plans.Expiration.Days < 30 || plans.AbortIncompleteMultipartUpload != nil ||
+		*plans.Filter.Prefix != "_standpipe/pending/" {
+		t.Errorf("the rule for plans is %+v", plans)
 	}
 }

@@ -125,7 +125,9 @@ func (n *Net) Deliver(f Faults) bool {
 		n.trace("duplicate " + r.String())
 		again := *r
 		again.copied = true
+		n.mu.Lock()
 		n.requests = append(n.requests, &again)
+		n.mu.Unlock()
 	}
 	if r.copied {
 		return true
