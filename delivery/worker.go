@@ -208,25 +208,25 @@ var errDrainTimeout = errors.New("the drain timeout passed before everything was
 // begin checks what only a person can mend, so that a wrong setting is one
 // clear error at the start, and makes the first leases.
 func (w *Worker) begin(ctx context.Context) error {
-	err := w.describe(ctx)
-	if err != nil {
-		if standpipe.ClassOf(err) == standpipe.NotFound {
-			return &standpipe.Error{
-				Class: standpipe.Fatal, Op: "find the stream", Err: err,
-				Hint: "check KinesisStreamSourceConfiguration.KinesisStreamARN, the region and the endpoint",
-			}
-		}
-		return fmt.Errorf("describe the stream: %w", err)
+	if err := w.describe(ctx); err != nil {
+		return atStart(err, "find the stream", "check KinesisStreamSourceConfiguration.KinesisStreamARN, the region, the endpoint and the credentials")
 	}
-	probe := StatePrefix + "probe"
-	_, err = w.parts.Sink.Probe(ctx, probe)
+	_, err := w.parts.Sink.Probe(ctx, StatePrefix+"probe")
 	if err != nil && !errors.Is(err, sink.ErrNotFound) {
-		return &standpipe.Error{
-			Class: standpipe.Fatal, Op: "look into " + w.parts.Sink.Location(), Err: err,
-			Hint: "check ExtendedS3DestinationConfiguration.BucketARN, the credentials and s3:GetObject and s3:ListBucket on it",
-		}
+		return atStart(err, "look into "+w.parts.Sink.Location(),
+			"check ExtendedS3DestinationConfiguration.BucketARN, the credentials, and s3:GetObject and s3:ListBucket on it")
 	}
 	return w.sync(ctx)
+}
+
+// atStart makes a failed check final, with the hint that names the settings in
+// place of the component's own.
+func atStart(err error, op, hint string) error {
+	cause := err
+	if e, ok := errors.AsType[*standpipe.Error](err); ok && e.Err != nil {
+		cause = e.Err
+	}
+	return &standpipe.Error{Class: standpipe.Fatal, Op: op, Err: cause, Hint: hint}
 }
 
 func (w *Worker) describe(ctx context.Context) error {

@@ -35,7 +35,7 @@ type verdict struct {
 
 const (
 	hintCredentials = "check the credentials of this process: AWS_PROFILE, the task or instance role"
-	hintRights      = "grant s3:PutObject, s3:GetObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts on the objects and s3:ListBucket on the bucket; standpipe policy prints the statement"
+	hintRights      = "grant s3:PutObject, s3:GetObject, s3:AbortMultipartUpload and s3:ListMultipartUploadParts on the objects and s3:ListBucket on the bucket; deploy/iam/task-role.json has the statement"
 	hintRegion      = "the bucket is in another region: set AWS_REGION to the bucket's"
 	hintKMS         = "check AWSKMSKeyARN, the key's state, and kms:GenerateDataKey and kms:Decrypt on it"
 )
