@@ -33,7 +33,7 @@ func classify(op string, err error) error {
 		e.Hint = "check the stream's name, region and account"
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "NotAuthorized", "OptInRequired":
 		e.Class = standpipe.Denied
-		e.Hint = "`standpipe policy` prints the IAM policy the source needs"
+		e.Hint = "deploy/iam/task-role.json has the statement the source needs"
 	case "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException",
 		"KMSNotFoundException", "KMSOptInRequired":
 		e.Class = standpipe.Denied
