@@ -285,8 +285,8 @@ func TestLatestPrintsWhatComesFromNowOnAlsoInNewChildren(t *testing.T) {
 	if err := stop(); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	if out, _ := s.read(); out != "new\nchild\n" {
-		t.Errorf("printed %q", out)
+	if out, notes := s.read(); out != "new\nchild\n" || strings.Contains(notes, id("0")) {
+		t.Errorf("printed %q, noted %q", out, notes)
 	}
 }
 
