@@ -20,7 +20,8 @@ import (
 
 // localCommands are those that bring servers of their own.
 type localCommands struct {
-	Local localCommand `cmd:"" help:"Run everything on this machine: a stream, a bucket and the delivery between them."`
+	Local   localCommand   `cmd:"" help:"Run everything on this machine: a stream, a bucket and the delivery between them."`
+	Kinesis kinesisCommand `cmd:"" help:"Serve Kinesis on this machine, for tests and trials."`
 }
 
 // child runs a hidden sub-command: the S3 server is this program again.

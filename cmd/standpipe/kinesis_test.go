@@ -1,0 +1,114 @@
+//go:build !nolocal
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	api "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/standpipe/standpipe/internal/awsclient"
+)
+
+var readyLine = regexp.MustCompile(`^kinesis is ready on (http://127\.0\.0\.1:\d+), admin on (http://127\.0\.0\.1:\d+/admin)\n$`)
+
+// served starts `standpipe kinesis` on free ports, aims the environment at it
+// and returns the admin's URL and what interrupts it.
+func served(t *testing.T, args ...string) (admin string, stop func() result) {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	ended := make(chan result, 1)
+	go func() {
+		var stderr bytes.Buffer
+		args := append([]string{"kinesis", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"}, args...)
+		code := run(ctx, args, strings.NewReader(""), in, &stderr)
+		_ = in.Close()
+		ended <- result{code, "", stderr.String()}
+	}()
+	line := make([]byte, 1000)
+	n, _ := out.Read(line)
+	found := readyLine.FindStringSubmatch(string(line[:n]))
+	if found == nil {
+		interrupt()
+		t.Fatalf("said %q, %+v", line[:n], <-ended)
+	}
+	aim(t, "AWS_ENDPOINT_URL_KINESIS", found[1])
+	return found[2], func() result { interrupt(); return <-ended }
+}
+
+func sdk(t *testing.T) *api.Client {
+	t.Helper()
+	cfg, err := awsclient.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return awsclient.Kinesis(cfg)
+}
+
+func TestKinesisServesTheSDKAndKeepsItsDataOverARestart(t *testing.T) {
+	dir := t.TempDir()
+	_, stop := served(t, "--data", dir, "--streams", "a:3,b")
+	client := sdk(t)
+	for name, shards := range map[string]int32{"a": 3, "b": 1} {
+		d, err := client.DescribeStreamSummary(t.Context(), &api.DescribeStreamSummaryInput{StreamName: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := d.StreamDescriptionSummary; *s.OpenShardCount != shards || s.StreamStatus != types.StreamStatusActive {
+			t.Errorf("stream %s has %d shards and is %s", name, *s.OpenShardCount, s.StreamStatus)
+		}
+	}
+	if _, err := client.PutRecord(t.Context(), &api.PutRecordInput{StreamName: aws.String("b"), PartitionKey: aws.String("k"), Data: []byte("kept")}); err != nil {
+		t.Fatal(err)
+	}
+	if r := stop(); r != (result{exitOK, "", ""}) {
+		t.Fatalf("%+v", r)
+	}
+	_, stop = served(t, "--data", dir)
+	if r := call("tail", "b", "--from", "TRIM_HORIZON", "--no-follow"); r != (result{exitOK, "kept\n", ""}) {
+		t.Errorf("%+v", r)
+	}
+	if r := stop(); r != (result{exitOK, "", ""}) {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestKinesisTakesOrdersOnItsOwnAddressOnly(t *testing.T) {
+	admin, stop := served(t, "--streams", "a")
+	defer func() { _ = stop() }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !strings.Contains(string(body), "/admin/clock") {
+		t.Errorf("%s: %s", resp.Status, body)
+	}
+}
+
+func TestKinesisRefusesWhatItCannotServe(t *testing.T) {
+	_, stop := served(t)
+	defer func() { _ = stop() }()
+	for args, want := range map[string]string{
+		"--streams a:x":      `standpipe: --streams: "a:x": give a name and its shards, as class-stream:3; see standpipe kinesis --help`,
+		"--streams a/b:1":    "standpipe: create stream a/b (a name has 1 to 128 of a-z A-Z 0-9 _ . - and a stream 1 to",
+		"--addr 192.0.2.1:1": "standpipe: listen on 192.0.2.1:1: listen tcp 192.0.2.1:1: bind: cannot assign requested address (the port is taken or the address is not ours: give --addr 127.0.0.1:0 for any free port)",
+	} {
+		r := call(append([]string{"kinesis", "--admin-addr", "127.0.0.1:0"}, strings.Fields(args)...)...)
+		if r.code == exitOK || r.out != "" || !strings.HasPrefix(r.errors, want) {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+}
