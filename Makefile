@@ -10,7 +10,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 SEEDS    ?= 200
 FUZZTIME ?= 60s
 # Everything but the tests that start the real binary and third-party servers,
-# which take minutes and are made by e2e.
+# which take minutes: unit and e2e together are test.
 PACKAGES  = $$($(GO) list ./... | grep -v '/test/e2e$$')
 
 # Tests that cannot run here say so in this file (see test/e2e/need); it is
@@ -22,15 +22,18 @@ define with_skips
 @$(1); status=$$?; if [ -s $(SKIPS) ]; then sort -u $(SKIPS); fi; exit $$status
 endef
 
-.PHONY: build test race lint vet sim fuzz bench e2e golden verify image clean help
+.PHONY: build test unit race lint vet sim fuzz bench e2e golden verify image clean help
 
 build: ## Build bin/standpipe: static, reproducible, with its version.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/standpipe ./cmd/standpipe
 
-test: ## Run the tests: all packages, 200 simulation seeds. About a minute.
+test: ## Run all tests, those with third-party servers too. About ten minutes.
+	$(call with_skips,set +e; $(GO) test -timeout 60m ./...)
+
+unit: ## Run the tests of all packages but the end-to-end ones. About a minute.
 	$(call with_skips,set +e; $(GO) test $(PACKAGES))
 
-race: ## Run the same tests under the race detector.
+race: ## Run the unit tests under the race detector.
 	$(call with_skips,set +e; $(GO) test -race $(PACKAGES))
 
 lint: vet ## Run go vet, staticcheck and gofumpt, in the versions of tools/go.mod.
@@ -53,7 +56,7 @@ fuzz: ## Run each fuzz target in turn: make fuzz FUZZTIME=60s
 bench: ## Run every benchmark, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
-e2e: ## Test the real binary against kinesalite, versitygw and itself. Needs Node; minutes.
+e2e: ## Run the end-to-end tests alone. Needs Node.
 	$(call with_skips,set +e; $(GO) test -count=1 -timeout 40m ./test/e2e)
 
 golden: ## Rewrite the golden files of every package that has some.
