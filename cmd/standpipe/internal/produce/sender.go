@@ -68,7 +68,7 @@ type Sender struct {
 func New(cfg Config) *Sender {
 	cfg.Concurrency = max(cfg.Concurrency, 1)
 	if cfg.Sleep == nil {
-		cfg.Sleep = sleep
+		cfg.Sleep = backoff.Sleep
 	}
 	s := &Sender{cfg: cfg, rnd: rand.New(rand.NewPCG(backoff.Seed(), 0))}
 	s.tally.s.Target = cfg.Target.String()
@@ -330,15 +330,4 @@ func after(err error) time.Duration {
 		return min(e.After, time.Minute)
 	}
 	return 0
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
