@@ -239,6 +239,10 @@ func denied(who string) error {
 	return &standpipe.Error{Class: standpipe.Denied, Op: who, Err: errors.New("403 AccessDenied"), Hint: "grant it"}
 }
 
+// sent is the context of a request that has left: the end of its caller does
+// not keep it from arriving.
+func sent(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
 // gatedStore is a checkpoint.Store behind a gate.
 type gatedStore struct {
 	checkpoint.Store
@@ -246,21 +250,21 @@ type gatedStore struct {
 }
 
 func (s gatedStore) Create(ctx context.Context, l checkpoint.Lease) error {
-	return s.gate.pass(ctx, "create", func() error { return s.Store.Create(ctx, l) })
+	return s.gate.pass(ctx, "create", func() error { return s.Store.Create(sent(ctx), l) })
 }
 
 func (s gatedStore) Get(ctx context.Context, id standpipe.ShardID) (l checkpoint.Lease, err error) {
-	err = s.gate.pass(ctx, "get", func() (err error) { l, err = s.Store.Get(ctx, id); return err })
+	err = s.gate.pass(ctx, "get", func() (err error) { l, err = s.Store.Get(sent(ctx), id); return err })
 	return l, err
 }
 
 func (s gatedStore) List(ctx context.Context) (l []checkpoint.Lease, err error) {
-	err = s.gate.pass(ctx, "list", func() (err error) { l, err = s.Store.List(ctx); return err })
+	err = s.gate.pass(ctx, "list", func() (err error) { l, err = s.Store.List(sent(ctx)); return err })
 	return l, err
 }
 
 func (s gatedStore) Update(ctx context.Context, u checkpoint.Update) (l checkpoint.Lease, err error) {
-	err = s.gate.pass(ctx, kindOf(u), func() (err error) { l, err = s.Store.Update(ctx, u); return err })
+	err = s.gate.pass(ctx, kindOf(u), func() (err error) { l, err = s.Store.Update(sent(ctx), u); return err })
 	return l, err
 }
 
@@ -289,39 +293,39 @@ type gatedSink struct {
 }
 
 func (s gatedSink) Begin(ctx context.Context, o sink.Object) (u sink.Upload, err error) {
-	err = s.gate.pass(ctx, "begin", func() (err error) { u, err = s.Sink.Begin(ctx, o); return err })
+	err = s.gate.pass(ctx, "begin", func() (err error) { u, err = s.Sink.Begin(sent(ctx), o); return err })
 	return u, err
 }
 
 func (s gatedSink) Append(ctx context.Context, u sink.Upload, n int, b sink.Body) (p sink.Part, err error) {
-	err = s.gate.pass(ctx, "append", func() (err error) { p, err = s.Sink.Append(ctx, u, n, b); return err })
+	err = s.gate.pass(ctx, "append", func() (err error) { p, err = s.Sink.Append(sent(ctx), u, n, b); return err })
 	return p, err
 }
 
 func (s gatedSink) Publish(ctx context.Context, u sink.Upload) error {
-	return s.gate.pass(ctx, "publish", func() error { return s.Sink.Publish(ctx, u) })
+	return s.gate.pass(ctx, "publish", func() error { return s.Sink.Publish(sent(ctx), u) })
 }
 
 func (s gatedSink) Discard(ctx context.Context, u sink.Upload) error {
-	return s.gate.pass(ctx, "discard", func() error { return s.Sink.Discard(ctx, u) })
+	return s.gate.pass(ctx, "discard", func() error { return s.Sink.Discard(sent(ctx), u) })
 }
 
 func (s gatedSink) Probe(ctx context.Context, key string) (i sink.Info, err error) {
-	err = s.gate.pass(ctx, "probe", func() (err error) { i, err = s.Sink.Probe(ctx, key); return err })
+	err = s.gate.pass(ctx, "probe", func() (err error) { i, err = s.Sink.Probe(sent(ctx), key); return err })
 	return i, err
 }
 
 func (s gatedSink) WriteOnce(ctx context.Context, key string, b []byte) error {
-	return s.gate.pass(ctx, "write", func() error { return s.Sink.WriteOnce(ctx, key, b) })
+	return s.gate.pass(ctx, "write", func() error { return s.Sink.WriteOnce(sent(ctx), key, b) })
 }
 
 func (s gatedSink) Read(ctx context.Context, key string, limit int64) (b []byte, err error) {
-	err = s.gate.pass(ctx, "read", func() (err error) { b, err = s.Sink.Read(ctx, key, limit); return err })
+	err = s.gate.pass(ctx, "read", func() (err error) { b, err = s.Sink.Read(sent(ctx), key, limit); return err })
 	return b, err
 }
 
 func (s gatedSink) Put(ctx context.Context, o sink.Object, b io.ReadSeeker) error {
-	return s.gate.pass(ctx, "put", func() error { return s.Sink.Put(ctx, o, b) })
+	return s.gate.pass(ctx, "put", func() error { return s.Sink.Put(sent(ctx), o, b) })
 }
 
 // wire is the HTTP client of a process: it ends in the stream's server, after
@@ -385,6 +389,7 @@ func (p *node) run() *node {
 		defer close(p.done)
 		p.err = p.Run(ctx)
 	}()
+	p.rig.t.Cleanup(p.crash) // a test that failed half-way leaves no goroutine
 	return p
 }
 

@@ -136,6 +136,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	working, abandon := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abandon(nil)
 	if err := w.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before anything was taken
+		}
 		return err
 	}
 	reading, stop := context.WithCancelCause(working)
