@@ -49,7 +49,7 @@ type shard struct {
 	protocol *protocol
 	origin   Origin
 	open     func(consumer.Start) Source
-	spawn    func(ctx context.Context, parent standpipe.ShardID, named []standpipe.Shard) ([]standpipe.ShardID, error)
+	spawn    func(ctx context.Context, hold *holder, parent standpipe.ShardID, named []standpipe.Shard) ([]standpipe.ShardID, error)
 
 	source  Source
 	current *flush   // takes records
@@ -438,7 +438,7 @@ func (s *shard) upload(working context.Context) error {
 // endShard delivers the last flush. The children's leases are made first, so
 // that no crash can leave a finished parent without them.
 func (s *shard) endShard(working context.Context, named []standpipe.Shard) error {
-	children, err := s.spawn(working, s.origin.Shard, named)
+	children, err := s.spawn(working, s.protocol.hold, s.origin.Shard, named)
 	if err != nil {
 		return err
 	}

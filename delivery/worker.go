@@ -287,9 +287,9 @@ func (w *Worker) create(ctx context.Context, s standpipe.Shard, from consumer.St
 
 // spawn makes the leases of a shard's children, at their beginnings, before
 // the parent's end is committed. named is what the last page said; where the
-// server says nothing, the listing does.
-func (w *Worker) spawn(ctx context.Context, parent standpipe.ShardID, named []standpipe.Shard) (ids []standpipe.ShardID, err error) {
-	hold := w.holder(w.log, func(string) {})
+// server says nothing, the listing does. hold is the parent's own, so that its
+// status shows what it waits for.
+func (w *Worker) spawn(ctx context.Context, hold *holder, parent standpipe.ShardID, named []standpipe.Shard) (ids []standpipe.ShardID, err error) {
 	if len(named) == 0 {
 		var listed []standpipe.Shard
 		err := hold.do(ctx, "list the children of "+string(parent), callLimit, func(ctx context.Context) (err error) {
