@@ -222,7 +222,7 @@ func (s *shard) reserve(reading, working context.Context) (room int64, err error
 func (s *shard) fetch(reading context.Context, room int64) (ok bool, err error) {
 	err = s.source.Fetch(reading, room)
 	if err == nil {
-		s.need, s.state.Holding = 0, ""
+		s.need = 0
 		return true, nil
 	}
 	s.account()
@@ -233,50 +233,63 @@ func (s *shard) fetch(reading context.Context, room int64) (ok bool, err error) 
 	if reading.Err() != nil {
 		return false, nil
 	}
+	return false, s.readFailed(err)
+}
+
+// readFailed counts and shows a page that could not be had. It returns err
+// when repeating cannot help.
+func (s *shard) readFailed(err error) error {
 	class := standpipe.ClassOf(err)
 	s.metrics.readErrors.WithLabelValues(string(class)).Inc()
 	if class == standpipe.Throttled {
 		s.metrics.throttled.WithLabelValues(opGetRecords).Inc()
 	}
 	if class == standpipe.Fatal {
-		return false, err
+		return err
 	}
 	if s.state.Holding == "" { // once per outage
 		s.log.Warn("reading is held up", zap.Error(err))
 	}
 	s.state.Holding = err.Error()
 	s.publishStatus()
-	return false, nil
+	return nil
 }
 
-// take decodes the page under an encoder slot, routes its records into open
-// objects, and then, without the slot, does the I/O this has made due.
+// take turns the page into lines of open objects and then, without holding an
+// encoder slot, does the I/O this has made due.
 func (s *shard) take(working context.Context) error {
-	e, err := s.parts.Slots.Acquire(working)
-	if err != nil {
+	ended, children, err := s.decode(working)
+	switch {
+	case err != nil:
 		return err
-	}
-	page, err := s.source.Decode()
-	if err != nil {
-		s.parts.Slots.Release(e)
-		s.source.Done()
-		s.account()
-		s.log.Warn("page could not be decoded, reading it again", zap.Error(err))
-		return nil
-	}
-	s.acceptPage(page, e)
-	ended, children := page.End, page.Children
-	s.observe(page)
-	s.source.Done()
-	s.parts.Slots.Release(e)
-	s.account()
-	if ended {
+	case ended:
 		return s.endShard(working, children)
 	}
 	if err := s.upload(working); err != nil {
 		return err
 	}
 	return s.deliverSealed(working)
+}
+
+// decode decodes the page under an encoder slot and routes its records into
+// open objects. The slot is deferred back: a panic over one record must not
+// take it from all other shards.
+func (s *shard) decode(working context.Context) (ended bool, children []standpipe.Shard, err error) {
+	e, err := s.parts.Slots.Acquire(working)
+	if err != nil {
+		return false, nil, err
+	}
+	defer s.account()
+	defer s.parts.Slots.Release(e)
+	defer s.source.Done()
+	page, err := s.source.Decode()
+	if err != nil {
+		return false, nil, s.readFailed(err)
+	}
+	s.state.Holding = ""
+	s.acceptPage(page, e)
+	s.observe(page)
+	return page.End, page.Children, nil
 }
 
 func (s *shard) acceptPage(page *consumer.Page, e *sink.Encoder) {
