@@ -100,8 +100,9 @@ type Worker struct {
 type running struct {
 	shard    *shard
 	done     bool
-	failures int
-	resume   time.Time // not before, after a failure
+	from     standpipe.Position // the checkpoint it was begun at
+	failures int                // in a row, without a commit in between
+	resume   time.Time          // not before, after a failure
 	last     ShardStatus
 }
 
@@ -357,7 +358,7 @@ func (w *Worker) startable(ctx context.Context) []checkpoint.Lease {
 			r.last.State = StateWaiting
 			continue
 		}
-		r.last.State = StateOpening
+		r.last.State, r.from = StateOpening, l.Checkpoint
 		r.shard = newShard(w, l, standpipe.Shard{ID: l.Shard, Parents: l.Parents, HashStart: l.HashStart, HashEnd: l.HashEnd})
 		ready = append(ready, l)
 	}
@@ -401,6 +402,7 @@ func (w *Worker) finished(f finish) {
 	defer w.mu.Unlock()
 	r := w.shards[f.shard]
 	r.last = *r.shard.status.Load()
+	r.last.Buffered = 0 // given back, however it ended
 	r.shard = nil
 	w.metrics.forget(f.shard)
 	log := w.log.With(zap.String("shard", string(f.shard)), zap.String("reason", string(f.reason)))
@@ -413,6 +415,9 @@ func (w *Worker) finished(f finish) {
 		r.done = true
 		log.Warn("lease lost")
 	case standpipe.StopFailed:
+		if r.last.Checkpoint != r.from {
+			r.failures = 0
+		}
 		r.failures++
 		wait := restarts.Delay(r.failures, w.random())
 		r.resume = time.Now().Add(wait)
