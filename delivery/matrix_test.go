@@ -356,7 +356,7 @@ func TestARepairPastRetentionStopsTheShardAndSaysDataLoss(t *testing.T) {
 		r.put("later", []byte("later"), "later")
 		before := r.lease(shardID(0))
 		next := r.start()
-		r.until("the shard fails", func() bool { return next.status(shardID(0)).State == StateFailed })
+		r.until("the shard fails", func() bool { return next.status(shardID(0)).Error != "" })
 		if e := next.status(shardID(0)).Error; !strings.Contains(e, "data loss") {
 			t.Errorf("error %q", e)
 		}
@@ -391,7 +391,7 @@ func TestAnObjectRemovedBeforeTheCommitIsJudgedByThePolicy(t *testing.T) {
 				r.removeUnder(StatePrefix + "commits/") // the crash came before it, say
 				next := r.start()
 				if policy == Halt {
-					r.until("the shard fails", func() bool { return next.status(shardID(0)).State == StateFailed })
+					r.until("the shard fails", func() bool { return next.status(shardID(0)).Error != "" })
 					if e := next.status(shardID(0)).Error; !strings.Contains(e, "Standpipe.OnAbsent") {
 						t.Errorf("error %q names no setting", e)
 					}
@@ -446,8 +446,8 @@ func TestACheckpointMovedByAnotherProgramStopsTheShardAndNoOther(t *testing.T) {
 		if hit.Shard == other {
 			other = shardID(1)
 		}
-		r.until("the other shard is delivered", func() bool { return !r.lease(other).Checkpoint.AtStart() })
-		r.until("the shard fails", func() bool { return next.status(hit.Shard).State == StateFailed })
+		r.until("the other shard is delivered", func() bool { return r.begun(other) })
+		r.until("the shard fails", func() bool { return next.status(hit.Shard).Error != "" })
 		if e := next.status(hit.Shard).Error; !strings.Contains(e, "another program moved the checkpoint") {
 			t.Errorf("error %q", e)
 		}
@@ -521,7 +521,7 @@ func TestEverythingInDoubtIsNamedInTheError(t *testing.T) {
 				c.damage(r, hit)
 				hit = r.lease(hit.Shard)
 				next := r.start()
-				r.until("the other shard is delivered", func() bool { return !r.lease(other.Shard).Checkpoint.AtStart() })
+				r.until("the other shard is delivered", func() bool { return r.begun(other.Shard) })
 				r.until("the damaged one has failed twice", func() bool { return next.metric("standpipe_shard_failures_total", "") >= 2 })
 				if e := next.status(hit.Shard).Error; !strings.Contains(e, c.hint) {
 					t.Errorf("error %q lacks the hint %q", e, c.hint)

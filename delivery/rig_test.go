@@ -180,6 +180,8 @@ type gate struct {
 	dead  bool
 	hook  func(ctx context.Context, op string, do func() error) error
 	calls map[string]int
+
+	garbled bool // answers to GetRecords are nonsense
 }
 
 var errDead = errors.New("the process is dead")
@@ -344,6 +346,13 @@ func (w wire) Do(req *http.Request) (res *http.Response, err error) {
 		}
 		rec := httptest.NewRecorder()
 		w.server.ServeHTTP(rec, req)
+		w.gate.mu.Lock()
+		garbled := w.gate.garbled
+		w.gate.mu.Unlock()
+		if garbled && op == "GetRecords" {
+			rec.Body = bytes.NewBufferString(`{"Records":[{"Data":"!","SequenceNumber":"x"}]}`)
+			rec.Header().Del("Content-Length")
+		}
 		res = rec.Result()
 		res.ContentLength = int64(rec.Body.Len())
 		return nil
@@ -453,6 +462,12 @@ func (r *rig) lease(id standpipe.ShardID) checkpoint.Lease {
 		r.t.Fatal(err)
 	}
 	return l
+}
+
+// begun says that something of the shard is committed.
+func (r *rig) begun(id standpipe.ShardID) bool {
+	r.t.Helper()
+	return slices.ContainsFunc(r.leases(), func(l checkpoint.Lease) bool { return l.Shard == id && !l.Checkpoint.AtStart() })
 }
 
 func originOf(l checkpoint.Lease) Origin {
