@@ -302,6 +302,15 @@ func (w *Worker) spawn(ctx context.Context, hold *holder, parent standpipe.Shard
 		}
 		named = consumer.Children(listed, parent)
 	}
+	if slices.ContainsFunc(named, func(c standpipe.Shard) bool { return len(c.Parents) > 1 }) {
+		// The other parent of a merge may be so young that nobody has listed
+		// it. Without a lease it would be taken for one that left retention,
+		// and the merged shard would not wait for it.
+		err := hold.do(ctx, "list the parents of the children of "+string(parent), callLimit, w.sync)
+		if err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range named {
 		from := consumer.Start{Position: standpipe.Position{Sequence: standpipe.TrimHorizon}}
 		err := hold.do(ctx, "create lease of "+string(c.ID), callLimit, func(ctx context.Context) error { return w.create(ctx, c, from) })
