@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -412,10 +413,13 @@ func TestAnObjectRemovedBeforeTheCommitIsJudgedByThePolicy(t *testing.T) {
 // A store whose rows an operator can delete.
 type erasable struct {
 	checkpoint.Store
+	mu     sync.Mutex
 	erased map[standpipe.ShardID]checkpoint.Store // where the row lives since
 }
 
 func (e *erasable) of(id standpipe.ShardID) checkpoint.Store {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if s := e.erased[id]; s != nil {
 		return s
 	}
@@ -580,7 +584,11 @@ func (r *rig) overwriteUnder(prefix string) {
 	}
 }
 
-func (e *erasable) erase(id standpipe.ShardID, fresh checkpoint.Store) { e.erased[id] = fresh }
+func (e *erasable) erase(id standpipe.ShardID, fresh checkpoint.Store) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.erased[id] = fresh
+}
 
 func (e *erasable) Create(ctx context.Context, l checkpoint.Lease) error {
 	return e.of(l.Shard).Create(ctx, l)
@@ -598,6 +606,8 @@ func (e *erasable) List(ctx context.Context) (all []checkpoint.Lease, err error)
 	if all, err = e.Store.List(ctx); err != nil {
 		return nil, err
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	all = slices.DeleteFunc(all, func(l checkpoint.Lease) bool { return e.erased[l.Shard] != nil })
 	for _, s := range e.erased {
 		more, err := s.List(ctx)

@@ -181,7 +181,8 @@ type gate struct {
 	hook  func(ctx context.Context, op string, do func() error) error
 	calls map[string]int
 
-	garbled bool // answers to GetRecords are nonsense
+	garbled bool              // answers to GetRecords are nonsense
+	stalled standpipe.ShardID // whose reads fail
 }
 
 var errDead = errors.New("the process is dead")
@@ -203,7 +204,7 @@ func (g *gate) pass(ctx context.Context, op string, do func() error) error {
 func (g *gate) set(hook func(ctx context.Context, op string, do func() error) error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.hook = hook
+	g.hook, g.stalled = hook, ""
 }
 
 func (g *gate) count(op string) int {
@@ -344,6 +345,9 @@ func (w wire) Do(req *http.Request) (res *http.Response, err error) {
 		if err := req.Context().Err(); err != nil {
 			return err
 		}
+		if w.gate.stalls(req, op) {
+			return errors.New("connection reset by peer")
+		}
 		rec := httptest.NewRecorder()
 		w.server.ServeHTTP(rec, req)
 		w.gate.mu.Lock()
@@ -361,6 +365,23 @@ func (w wire) Do(req *http.Request) (res *http.Response, err error) {
 		return nil, err
 	}
 	return res, nil
+}
+
+// stalls reports whether the call reads the shard that a test holds up. The
+// server's iterators are opaque, so it is GetShardIterator that fails: the
+// test lets iterators expire.
+func (g *gate) stalls(req *http.Request, op string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stalled == "" || op != "GetShardIterator" || req.GetBody == nil {
+		return false
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return false
+	}
+	b, _ := io.ReadAll(body)
+	return strings.Contains(string(b), string(g.stalled))
 }
 
 // A node is one start of a worker.
