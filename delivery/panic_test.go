@@ -81,16 +81,16 @@ func TestAShardThatMadeProgressSinceItsLastFailureRestsBriefly(t *testing.T) {
 		bad := &poisoned{Stream: p.parts.Stream, shard: shardID(0)}
 		p.parts.Stream = bad
 		p.run()
-		for n := range 12 { // a failure an hour
+		for n := range 8 { // a failure every ten minutes
 			r.event(n)
 			r.delivered()
-			time.Sleep(time.Hour)
+			time.Sleep(10 * time.Minute)
 			bad.left.Store(1)
 			r.until("it fails", func() bool { return p.status(shardID(0)).Error != "" && p.status(shardID(0)).State == StateFailed })
 			begun := time.Now()
 			r.until("it is back", func() bool { return p.status(shardID(0)).State == StateDelivering })
 			if rested := time.Since(begun); rested > 4*time.Second {
-				t.Fatalf("after failure %d, an hour after the one before, the shard rested %v", n+1, rested)
+				t.Fatalf("after failure %d, ten minutes after the one before, the shard rested %v", n+1, rested)
 			}
 		}
 		if err := p.end(); err != nil {
