@@ -44,27 +44,37 @@ func (h *holder) do(ctx context.Context, op string, limit time.Duration, f func(
 	for failures := 0; ; {
 		err := attempt(ctx, limit, f)
 		if err == nil || final(err) {
-			if failures > 0 {
-				h.waiting("")
-				h.log.Info("recovered", zap.String("op", op), zap.Int("failures", failures))
-			}
+			h.recovered(op, failures)
 			return err
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		failures++
-		wait := repeats(err).Delay(failures, h.rand)
-		h.waiting(op + ": " + err.Error())
-		h.metrics.attemptsFailed.WithLabelValues(string(standpipe.ClassOf(err))).Inc()
-		// Every attempt at first, then once per doubling: a long outage must
-		// not drown the log.
-		if failures&(failures-1) == 0 {
-			h.log.Warn("holding", zap.String("op", op), zap.Int("failures", failures), zap.Duration("next", wait), zap.Error(err))
-		}
-		if err := backoff.Sleep(ctx, wait); err != nil {
+		if err := backoff.Sleep(ctx, h.failed(op, failures, err)); err != nil {
 			return err
 		}
+	}
+}
+
+// failed shows, counts and logs a failed attempt, and says how long to wait
+// before the next one.
+func (h *holder) failed(op string, failures int, err error) (wait time.Duration) {
+	wait = repeats(err).Delay(failures, h.rand)
+	h.waiting(op + ": " + err.Error())
+	h.metrics.attemptsFailed.WithLabelValues(string(standpipe.ClassOf(err))).Inc()
+	// Every attempt at first, then once per doubling: a long outage must not
+	// drown the log.
+	if failures&(failures-1) == 0 {
+		h.log.Warn("holding", zap.String("op", op), zap.Int("failures", failures), zap.Duration("next", wait), zap.Error(err))
+	}
+	return wait
+}
+
+func (h *holder) recovered(op string, failures int) {
+	if failures > 0 {
+		h.waiting("")
+		h.log.Info("recovered", zap.String("op", op), zap.Int("failures", failures))
 	}
 }
 

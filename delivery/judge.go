@@ -96,6 +96,7 @@ const (
 type Absence struct {
 	// AbortAfter is the age at which the bucket's lifecycle rule aborts
 	// incomplete uploads (AbortIncompleteMultipartUpload, at least a day).
+	// Zero: there is no rule, so age alone explains nothing.
 	AbortAfter time.Duration
 	Ambiguous  Ambiguous
 }
@@ -103,7 +104,7 @@ type Absence struct {
 // judge decides about an object that was proven absent. ok is false when only
 // a person can decide.
 func (a Absence) judge(age time.Duration) (f fate, ok bool) {
-	if age >= a.AbortAfter || a.Ambiguous == Republish {
+	if a.AbortAfter > 0 && age >= a.AbortAfter || a.Ambiguous == Republish {
 		return dead, true
 	}
 	return visible, a.Ambiguous == AssumePublished

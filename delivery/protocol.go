@@ -78,21 +78,27 @@ func (p *protocol) prepare(ctx context.Context, i Intent) error {
 
 // write applies one conditional write, exactly once as far as anybody can see.
 // An unknown or refused outcome is resolved by reading the row consistently.
-func (p *protocol) write(ctx context.Context, op string, u checkpoint.Update, judge func(checkpoint.Lease) answer) error {
+func (p *protocol) write(ctx context.Context, op string, u checkpoint.Update, judge func(checkpoint.Lease) answer) (err error) {
 	op = fmt.Sprintf("%s flush %d of %s", op, p.lease.Flush, p.lease.Shard)
-	for failures := 0; ; failures++ {
+	failures := 0
+	defer func() {
+		if err == nil {
+			p.hold.recovered(op, failures)
+		}
+	}()
+	for {
 		var row checkpoint.Lease
-		err := attempt(ctx, callLimit, func(ctx context.Context) (err error) {
+		refused := attempt(ctx, callLimit, func(ctx context.Context) (err error) {
 			row, err = p.store.Update(ctx, u)
 			return err
 		})
-		if err == nil {
+		if refused == nil {
 			p.lease = row
 			return nil
 		}
-		if fenced, ok := errors.AsType[*checkpoint.FencedError](err); ok {
+		if fenced, ok := errors.AsType[*checkpoint.FencedError](refused); ok {
 			row = fenced.Current
-		} else if row, err = p.read(ctx, op, err); err != nil {
+		} else if row, err = p.read(ctx, op, refused); err != nil {
 			return err
 		}
 		switch judge(row) {
@@ -102,7 +108,13 @@ func (p *protocol) write(ctx context.Context, op string, u checkpoint.Update, ju
 		case lost:
 			return errLeaseLost
 		}
-		if err := backoff.Sleep(ctx, ordinaryRepeats.Delay(failures+1, p.hold.rand)); err != nil {
+		if standpipe.ClassOf(refused) == standpipe.Fatal {
+			return refused
+		}
+		// A store may answer reads and refuse writes for hours (a policy, a
+		// full disk): that has to be seen like any other outage.
+		failures++
+		if err := backoff.Sleep(ctx, p.hold.failed(op, failures, refused)); err != nil {
 			return err
 		}
 	}

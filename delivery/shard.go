@@ -50,7 +50,7 @@ type shard struct {
 	protocol *protocol
 	origin   Origin
 	open     func(consumer.Start) Source
-	spawn    func(ctx context.Context, parent standpipe.ShardID, named []standpipe.Shard) ([]standpipe.ShardID, error)
+	spawn    func(ctx context.Context, hold *holder, parent standpipe.ShardID, named []standpipe.Shard) ([]standpipe.ShardID, error)
 
 	source  Source
 	current *flush   // takes records
@@ -223,7 +223,7 @@ func (s *shard) reserve(reading, working context.Context) (room int64, err error
 func (s *shard) fetch(reading context.Context, room int64) (ok bool, err error) {
 	err = s.source.Fetch(reading, room)
 	if err == nil {
-		s.need, s.state.Holding = 0, ""
+		s.need = 0
 		return true, nil
 	}
 	s.account()
@@ -234,31 +234,36 @@ func (s *shard) fetch(reading context.Context, room int64) (ok bool, err error) 
 	if reading.Err() != nil {
 		return false, nil
 	}
+	return false, s.readFailed(err)
+}
+
+// readFailed counts and shows a page that could not be had. It returns err
+// when repeating cannot help.
+func (s *shard) readFailed(err error) error {
 	class := standpipe.ClassOf(err)
 	s.metrics.readErrors.WithLabelValues(string(class)).Inc()
 	if class == standpipe.Throttled {
 		s.metrics.throttled.WithLabelValues(opGetRecords).Inc()
 	}
 	if class == standpipe.Fatal {
-		return false, err
+		return err
 	}
 	if s.state.Holding == "" { // once per outage
 		s.log.Warn("reading is held up", zap.Error(err))
 	}
 	s.state.Holding = err.Error()
 	s.publishStatus()
-	return false, nil
+	return nil
 }
 
-// take turns the fetched page into open objects, and then does the I/O this
-// has made due.
+// take turns the page into lines of open objects and then, without holding an
+// encoder slot, does the I/O this has made due.
 func (s *shard) take(working context.Context) error {
-	ended, children, err := s.unpack(working)
-	s.account()
-	if err != nil {
+	ended, children, err := s.decode(working)
+	switch {
+	case err != nil:
 		return err
-	}
-	if ended {
+	case ended:
 		return s.endShard(working, children)
 	}
 	if err := s.upload(working); err != nil {
@@ -267,22 +272,22 @@ func (s *shard) take(working context.Context) error {
 	return s.deliverSealed(working)
 }
 
-// unpack decodes, splits and compresses the page under an encoder slot. It does
-// no I/O: a slot is never held across a request, so S3 being slow stops nobody
-// from compressing.
-func (s *shard) unpack(working context.Context) (ended bool, children []standpipe.Shard, err error) {
-	defer s.source.Done()
+// decode decodes the page under an encoder slot and routes its records into
+// open objects. The slot is deferred back: a panic over one record must not
+// take it from all other shards.
+func (s *shard) decode(working context.Context) (ended bool, children []standpipe.Shard, err error) {
 	e, err := s.parts.Slots.Acquire(working)
 	if err != nil {
 		return false, nil, err
 	}
+	defer s.account()
 	defer s.parts.Slots.Release(e)
+	defer s.source.Done()
 	page, err := s.source.Decode()
 	if err != nil {
-		s.metrics.readErrors.WithLabelValues(string(standpipe.ClassOf(err))).Inc()
-		s.log.Warn("page could not be decoded, reading it again", zap.Error(err))
-		return false, nil, nil
+		return false, nil, s.readFailed(err)
 	}
+	s.state.Holding = ""
 	s.acceptPage(page, e)
 	s.observe(page)
 	return page.End, slices.Clone(page.Children), nil
@@ -447,7 +452,7 @@ func (s *shard) upload(working context.Context) error {
 // endShard delivers the last flush. The children's leases are made first, so
 // that no crash can leave a finished parent without them.
 func (s *shard) endShard(working context.Context, named []standpipe.Shard) error {
-	children, err := s.spawn(working, s.origin.Shard, named)
+	children, err := s.spawn(working, s.protocol.hold, s.origin.Shard, named)
 	if err != nil {
 		return err
 	}

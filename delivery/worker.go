@@ -76,10 +76,6 @@ func (k Kinesis) Open(shard standpipe.Shard, from consumer.Start) Source {
 	return k.Client.Open(shard, from)
 }
 
-// steadyAfter is how long a shard must have run for its earlier failures to be
-// forgotten.
-const steadyAfter = 10 * time.Minute
-
 // syncEvery is how often the worker looks for shards it has not met. Growth
 // is noticed at once, at the parent's end; this finds what was missed.
 const syncEvery = time.Minute
@@ -107,10 +103,10 @@ type Worker struct {
 // running is the worker's view of one shard's goroutine.
 type running struct {
 	shard    *shard
-	begun    time.Time
 	done     bool
-	failures int       // in a row
-	resume   time.Time // not before, after a failure
+	from     standpipe.Position // the checkpoint it was begun at
+	failures int                // in a row, without a commit in between
+	resume   time.Time          // not before, after a failure
 	last     ShardStatus
 }
 
@@ -146,7 +142,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer abandon(nil)
 	if err := w.begin(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // asked to stop before anything was taken
+			return nil // stopped before anything was taken
 		}
 		return err
 	}
@@ -208,8 +204,11 @@ var errDrainTimeout = errors.New("the drain timeout passed before everything was
 // begin checks what only a person can mend, so that a wrong setting is one
 // clear error at the start, and makes the first leases.
 func (w *Worker) begin(ctx context.Context) error {
-	if err := w.describe(ctx); err != nil {
-		return atStart(err, "find the stream", "check KinesisStreamSourceConfiguration.KinesisStreamARN, the region, the endpoint and the credentials")
+	switch err := w.describe(ctx); {
+	case standpipe.ClassOf(err) == standpipe.NotFound:
+		return atStart(err, "find the stream", "check KinesisStreamSourceConfiguration.KinesisStreamARN, the region and the endpoint")
+	case err != nil:
+		return fmt.Errorf("describe the stream: %w", err)
 	}
 	_, err := w.parts.Sink.Probe(ctx, StatePrefix+"probe")
 	if err != nil && !errors.Is(err, sink.ErrNotFound) {
@@ -323,9 +322,9 @@ func (w *Worker) create(ctx context.Context, s standpipe.Shard, from consumer.St
 
 // spawn makes the leases of a shard's children, at their beginnings, before
 // the parent's end is committed. named is what the last page said; where the
-// server says nothing, the listing does.
-func (w *Worker) spawn(ctx context.Context, parent standpipe.ShardID, named []standpipe.Shard) (ids []standpipe.ShardID, err error) {
-	hold := w.holder(w.log, func(string) {})
+// server says nothing, the listing does. hold is the parent's own, so that its
+// status shows what it waits for.
+func (w *Worker) spawn(ctx context.Context, hold *holder, parent standpipe.ShardID, named []standpipe.Shard) (ids []standpipe.ShardID, err error) {
 	if len(named) == 0 {
 		var listed []standpipe.Shard
 		err := hold.do(ctx, "list the children of "+string(parent), callLimit, func(ctx context.Context) (err error) {
@@ -336,6 +335,15 @@ func (w *Worker) spawn(ctx context.Context, parent standpipe.ShardID, named []st
 			return nil, err
 		}
 		named = consumer.Children(listed, parent)
+	}
+	if slices.ContainsFunc(named, func(c standpipe.Shard) bool { return len(c.Parents) > 1 }) {
+		// The other parent of a merge may be so young that nobody has listed
+		// it. Without a lease it would be taken for one that left retention,
+		// and the merged shard would not wait for it.
+		err := hold.do(ctx, "list the parents of the children of "+string(parent), callLimit, w.sync)
+		if err != nil {
+			return nil, err
+		}
 	}
 	for _, c := range named {
 		from := consumer.Start{Position: standpipe.Position{Sequence: standpipe.TrimHorizon}}
@@ -393,7 +401,7 @@ func (w *Worker) startable(ctx context.Context) []checkpoint.Lease {
 			r.last.State = StateWaiting
 			continue
 		}
-		r.last.State, r.begun = StateOpening, now
+		r.last.State, r.from = StateOpening, l.Checkpoint
 		r.shard = newShard(w, l, standpipe.Shard{ID: l.Shard, Parents: l.Parents, HashStart: l.HashStart, HashEnd: l.HashEnd})
 		ready = append(ready, l)
 	}
@@ -437,6 +445,7 @@ func (w *Worker) finished(f finish) {
 	defer w.mu.Unlock()
 	r := w.shards[f.shard]
 	r.last = *r.shard.status.Load()
+	r.last.Buffered = 0 // given back, however it ended
 	r.shard = nil
 	w.metrics.forget(f.shard)
 	log := w.log.With(zap.String("shard", string(f.shard)), zap.String("reason", string(f.reason)))
@@ -449,7 +458,7 @@ func (w *Worker) finished(f finish) {
 		r.done = true
 		log.Warn("lease lost")
 	case standpipe.StopFailed:
-		if time.Since(r.begun) > steadyAfter {
+		if r.last.Checkpoint != r.from {
 			r.failures = 0
 		}
 		r.failures++
