@@ -27,7 +27,8 @@ type Batch struct {
 
 // A Run is Count consecutive ordinals from Start on.
 type Run struct {
-	Start, Count int64
+	Start int64 `json:"start"`
+	Count int64 `json:"count"`
 }
 
 // Has reports whether runs, in ascending order, contain ordinal.

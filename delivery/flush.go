@@ -136,7 +136,8 @@ func (s *shard) deliver(ctx context.Context, f *flush) error {
 // crash in between delivers the range twice.
 func (s *shard) deliverAtLeastOnce(ctx context.Context, f *flush) error {
 	for _, w := range f.writers {
-		err := s.protocol.hold.do(ctx, "put "+w.Object().Key, dataLimit, w.Put)
+		limit := dataLimit * time.Duration(1+w.Size()/sink.DefaultPartSize)
+		err := s.protocol.hold.do(ctx, "put "+w.Object().Key, limit, w.Put)
 		if err != nil {
 			return err
 		}

@@ -131,10 +131,7 @@ func (w *Worker) registerStates(reg prometheus.Registerer) {
 			Name: "standpipe_retention_headroom_seconds",
 			Help: "Retention of the stream minus the age of the oldest record not committed: at 0 records are lost.",
 		},
-			func() float64 {
-				now := time.Now()
-				return (w.Stream().Retention - max(w.freshness(now), w.lag())).Seconds()
-			}))
+			func() float64 { return w.Headroom(time.Now()).Seconds() }))
 }
 
 func (w *Worker) owned() (n int) {
@@ -157,10 +154,32 @@ func (w *Worker) freshness(now time.Time) (oldest time.Duration) {
 	return oldest
 }
 
-// lag is how far the shard that is furthest behind is from its tip.
-func (w *Worker) lag() (most time.Duration) {
+// lag is the age of the oldest record that may be unread, over all shards: how
+// far a shard was behind at its last page, and all the time since then in
+// which it was not read. A shard that was never read here may have been
+// waiting since its last commit.
+func (w *Worker) lag(now time.Time) (most time.Duration) {
 	for _, s := range w.Status() {
-		most = max(most, s.Behind)
+		switch {
+		case s.State == StateEnded:
+		case s.ReadAt.IsZero() && !s.Committed.IsZero():
+			most = max(most, now.Sub(s.Committed))
+		case s.ReadAt.IsZero():
+		case now.Sub(s.ReadAt) > unreadAfter:
+			most = max(most, s.Behind+now.Sub(s.ReadAt))
+		default:
+			most = max(most, s.Behind)
+		}
 	}
 	return most
+}
+
+// unreadAfter is how old a shard's last page is when the shard counts as not
+// being read: an idle one is asked every few seconds.
+const unreadAfter = 30 * time.Second
+
+// Headroom is the stream's retention minus the age of the oldest record that
+// is not committed: at 0 records are lost.
+func (w *Worker) Headroom(now time.Time) time.Duration {
+	return w.Stream().Retention - max(w.freshness(now), w.lag(now))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/standpipe/standpipe"
@@ -29,7 +30,7 @@ func (s *service) Report(now time.Time) status.Report {
 		FreshnessLimitSeconds: status.SecondsOf(s.cfg.ExtendedS3DestinationConfiguration.BufferingHints.Interval()),
 		BufferedBytes:         s.budget.Used(), BufferLimitBytes: s.budget.Size(),
 	}
-	var oldest, behind time.Duration
+	var oldest time.Duration
 	waiting := false
 	for _, st := range s.worker.Status() {
 		shard := shardReport(st, s.id, now)
@@ -38,7 +39,6 @@ func (s *service) Report(now time.Time) status.Report {
 			waiting = true
 			oldest = max(oldest, now.Sub(st.OldestArrival))
 		}
-		behind = max(behind, st.Behind)
 		r.Totals.RecordsRead += st.RecordsRead
 		r.Totals.BytesRead += st.BytesRead
 		r.Totals.LinesDelivered += st.Lines
@@ -61,7 +61,7 @@ func (s *service) Report(now time.Time) status.Report {
 		r.FreshnessSeconds = status.SecondsOf(oldest)
 	}
 	if stream.Retention > 0 {
-		r.HeadroomSeconds = status.SecondsOf(stream.Retention - max(oldest, behind))
+		r.HeadroomSeconds = status.SecondsOf(s.worker.Headroom(now))
 	}
 	return r
 }
@@ -80,6 +80,9 @@ func shardReport(st delivery.ShardStatus, me string, now time.Time) status.Shard
 	}
 	if st.Holding != "" {
 		shard.Problem = st.Holding
+	}
+	if len(st.WaitingFor) > 0 {
+		shard.Problem = fmt.Sprint("waits for ", st.WaitingFor, " to end")
 	}
 	if st.Checkpoint.Sequence != "" {
 		shard.Checkpoint = &st.Checkpoint
