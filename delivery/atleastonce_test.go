@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,26 +67,27 @@ func TestTheCheapModePutsEachObjectOnceAndWritesNothingElse(t *testing.T) {
 func TestTheCheapModeMayDoubleAtACrashAndNeverLoses(t *testing.T) {
 	doubled := 0
 	for k := 1; ; k++ {
-		reached := false
+		var reached atomic.Bool
+		var n atomic.Int64
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, 1, cheap)
 			r.reshardOverTheHour()
-			p, n := r.boot(), 0
+			p := r.boot()
 			p.gate.set(func(_ context.Context, op string, do func() error) error {
 				if !slices.Contains([]string{"put", "advance", "create"}, op) {
 					return do()
 				}
-				if n++; n != k {
+				if n.Add(1) != int64(k) {
 					return do()
 				}
-				reached = true
+				reached.Store(true)
 				_ = do() // applied, and nobody knows
 				p.gate.kill()
 				p.stop()
 				return errDead
 			})
 			p.run()
-			r.until("a crash or the end", func() bool { return reached || r.visible() >= len(r.want) })
+			r.until("a crash or the end", func() bool { return reached.Load() || r.visible() >= len(r.want) })
 			p.stop()
 			<-p.done
 			p = r.start()
@@ -107,7 +109,7 @@ func TestTheCheapModeMayDoubleAtACrashAndNeverLoses(t *testing.T) {
 				t.Errorf("%d bytes never given back", r.budget.Used())
 			}
 		})
-		if !reached || t.Failed() {
+		if !reached.Load() || t.Failed() {
 			break
 		}
 	}

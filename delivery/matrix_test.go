@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,19 +55,21 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			seen := map[string]bool{}
 			for k := 1; ; k++ {
-				op := ""
+				var n atomic.Int64
+				var hit atomic.Value // the call it happened at
+				hit.Store("")
 				synctest.Test(t, func(t *testing.T) {
 					r := newRig(t, 1)
 					r.reshardOverTheHour()
-					p, n := r.boot(), 0
+					p := r.boot()
 					p.gate.set(func(_ context.Context, at string, do func() error) error {
 						if !slices.Contains(peers, at) {
 							return do()
 						}
-						if n++; n != k {
+						if n.Add(1) != int64(k) {
 							return do()
 						}
-						op = at
+						hit.Store(at)
 						var err error
 						if mode == "crash after" || mode == "reply lost" {
 							err = do()
@@ -83,7 +86,7 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 						case <-p.done: // a call of the start failed, which is its one error
 							return true
 						default:
-							return op != "" && strings.HasPrefix(mode, "crash") || r.committed() == r.records
+							return hit.Load() != "" && strings.HasPrefix(mode, "crash") || r.committed() == r.records
 						}
 					})
 					p.stop()
@@ -98,6 +101,7 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 						t.Errorf("%d bytes never given back", n)
 					}
 				})
+				op := hit.Load().(string)
 				if op == "" || t.Failed() {
 					break
 				}
@@ -118,12 +122,16 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 // late makes the process crash at its first call of op and returns that
 // call, to be delivered later, as a packet that was long under way.
 func (p *node) late(op string) (deliver func() error) {
+	var once sync.Once
 	var held func() error
 	p.gate.set(func(_ context.Context, at string, do func() error) error {
-		if at != op || held != nil {
+		first := false
+		if at == op {
+			once.Do(func() { held, first = do, true })
+		}
+		if !first {
 			return do()
 		}
-		held = do
 		p.gate.kill()
 		p.stop()
 		return errDead
@@ -294,18 +302,19 @@ func TestAPreparedFlushIsFinishedWithoutReadingTheStream(t *testing.T) {
 // D.8 rows 14 and 15: a crash at any call of a repair, then a repair again.
 func TestLostObjectsOfAHalfPublishedFlushAreRepairedAndTheOthersKept(t *testing.T) {
 	for k := 0; k < 40; k++ {
-		reached := false
+		var reached atomic.Bool
+		var n atomic.Int64
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, 1, func(r *rig) { r.settings.Absence.Ambiguous = Republish })
 			r.partly()
 			kept := r.bucket.Objects()
 			r.bucket.Abort(func(sink.Upload) bool { return true })
 			if k > 0 {
-				p, n := r.boot(), 0
+				p := r.boot()
 				p.gate.set(func(_ context.Context, op string, do func() error) error {
 					if slices.Contains([]string{"begin", "append", "write", "repair", "publish", "commit"}, op) {
-						if n++; n == k {
-							reached = true
+						if n.Add(1) == int64(k) {
+							reached.Store(true)
 							p.gate.kill()
 							p.stop()
 							return errDead
@@ -314,7 +323,7 @@ func TestLostObjectsOfAHalfPublishedFlushAreRepairedAndTheOthersKept(t *testing.
 					return do()
 				})
 				p.run()
-				r.until("a crash or the end", func() bool { return reached || r.committed() == r.records })
+				r.until("a crash or the end", func() bool { return reached.Load() || r.committed() == r.records })
 				p.stop()
 				<-p.done
 			}
@@ -340,7 +349,7 @@ func TestLostObjectsOfAHalfPublishedFlushAreRepairedAndTheOthersKept(t *testing.
 		if t.Failed() {
 			t.Fatalf("with a crash at call %d", k)
 		}
-		if k > 0 && !reached {
+		if k > 0 && !reached.Load() {
 			return
 		}
 	}

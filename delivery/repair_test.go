@@ -61,7 +61,7 @@ func TestARepairUploadsAsItReadsAndCountsWhatItHolds(t *testing.T) {
 		r.prefix("data/!{timestamp:yyyy/MM/dd/HH}/")
 		rnd := rand.New(rand.NewPCG(9, 9))
 		time.Sleep(59 * time.Minute)
-		for n := range 30 { // 30 MB in two hours
+		for n := range 16 { // 16 MB in two hours
 			line := fmt.Sprintf("%d %s", n, noise(rnd, 1<<20))
 			r.put("k", []byte(line), line)
 			if n == 3 {
@@ -71,7 +71,7 @@ func TestARepairUploadsAsItReadsAndCountsWhatItHolds(t *testing.T) {
 		p := r.boot()
 		p.abortAfter(1)
 		p.run()
-		r.until("all is read", func() bool { return p.metric("standpipe_read_records_total", "") == 30 })
+		r.until("all is read", func() bool { return p.metric("standpipe_read_records_total", "") == 16 })
 		p.stop() // seals; the repair is part of the drain
 		<-p.done
 		p = r.boot()
