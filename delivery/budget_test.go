@@ -190,8 +190,9 @@ func TestAShardThatNeedsMemoryDeliversWhatItHolds(t *testing.T) {
 		if err := p.end(); err != nil {
 			t.Fatal(err)
 		}
+		r.settings.Limits.Age = 5 * time.Second
 		p = r.start()
-		r.until("all is read", func() bool { return r.committed()+int64(p.metric("standpipe_read_records_total", "")) >= r.records })
+		r.delivered()
 		if err := p.end(); err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +224,7 @@ func TestAPageLargerThanTheWholeBudgetIsReadAlone(t *testing.T) {
 }
 
 func TestManyShardsWithATinyBudgetNeverDeadlock(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 8))
 			r := newRig(t, 12, func(r *rig) {

@@ -50,7 +50,9 @@ func (r *rig) awkward() {
 		r.put(key("corrupt"), corrupt, strings.FieldsFunc(string(corrupt), func(c rune) bool { return c == '\n' })...)
 		r.put(key("underscore"), []byte("!!!!"), "!!!!")
 	}
-	r.put("big", []byte(big), big)
+	if r.records < 100 { // once is enough
+		r.put("big", []byte(big), big)
+	}
 }
 
 func TestEveryLineOfAwkwardRecordsArrivesExactlyOnce(t *testing.T) {

@@ -55,19 +55,21 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			seen := map[string]bool{}
 			for k := 1; ; k++ {
-				op := ""
+				var n atomic.Int64
+				var hit atomic.Value // the call it happened at
+				hit.Store("")
 				synctest.Test(t, func(t *testing.T) {
 					r := newRig(t, 1)
 					r.reshardOverTheHour()
-					p, n := r.boot(), 0
+					p := r.boot()
 					p.gate.set(func(_ context.Context, at string, do func() error) error {
 						if !slices.Contains(peers, at) {
 							return do()
 						}
-						if n++; n != k {
+						if n.Add(1) != int64(k) {
 							return do()
 						}
-						op = at
+						hit.Store(at)
 						var err error
 						if mode == "crash after" || mode == "reply lost" {
 							err = do()
@@ -84,7 +86,7 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 						case <-p.done: // a call of the start failed, which is its one error
 							return true
 						default:
-							return op != "" && strings.HasPrefix(mode, "crash") || r.committed() == r.records
+							return hit.Load() != "" && strings.HasPrefix(mode, "crash") || r.committed() == r.records
 						}
 					})
 					p.stop()
@@ -99,6 +101,7 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 						t.Errorf("%d bytes never given back", n)
 					}
 				})
+				op := hit.Load().(string)
 				if op == "" || t.Failed() {
 					break
 				}
@@ -119,12 +122,16 @@ func TestACrashOrALostAnswerAtAnyCallDeliversEveryRecordOnce(t *testing.T) {
 // late makes the process crash at its first call of op and returns that
 // call, to be delivered later, as a packet that was long under way.
 func (p *node) late(op string) (deliver func() error) {
+	var once sync.Once
 	var held func() error
 	p.gate.set(func(_ context.Context, at string, do func() error) error {
-		if at != op || held != nil {
+		first := false
+		if at == op {
+			once.Do(func() { held, first = do, true })
+		}
+		if !first {
 			return do()
 		}
-		held = do
 		p.gate.kill()
 		p.stop()
 		return errDead
@@ -296,16 +303,17 @@ func TestAPreparedFlushIsFinishedWithoutReadingTheStream(t *testing.T) {
 func TestLostObjectsOfAHalfPublishedFlushAreRepairedAndTheOthersKept(t *testing.T) {
 	for k := 0; k < 40; k++ {
 		var reached atomic.Bool
+		var n atomic.Int64
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, 1, func(r *rig) { r.settings.Absence.Ambiguous = Republish })
 			r.partly()
 			kept := r.bucket.Objects()
 			r.bucket.Abort(func(sink.Upload) bool { return true })
 			if k > 0 {
-				p, n := r.boot(), 0
+				p := r.boot()
 				p.gate.set(func(_ context.Context, op string, do func() error) error {
 					if slices.Contains([]string{"begin", "append", "write", "repair", "publish", "commit"}, op) {
-						if n++; n == k {
+						if n.Add(1) == int64(k) {
 							reached.Store(true)
 							p.gate.kill()
 							p.stop()

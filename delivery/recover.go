@@ -28,7 +28,16 @@ func (s *shard) recover(ctx context.Context) error {
 // rebuild makes the lost objects of a plan anew: the range is read again, and
 // the records of exactly their ordinals go into new objects under new keys
 // (rule R7: only the encoding is redone, never the placement).
+//
+// The new objects are in nobody's intent until it returns, so a failure
+// discards them, see discard.
 func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (Plan, error) {
+	if s.current != nil {
+		// Pages need memory, and a shard that waits for it while it holds some
+		// can wait for itself. What is not prepared is let go and read again
+		// later; follow then comes back here with empty hands.
+		return plan, errReread
+	}
 	next := plan
 	next.Objects = append([]PlannedObject(nil), plan.Objects...)
 	writers := make([]*sink.Writer, len(lost))
@@ -36,6 +45,7 @@ func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (P
 	for k, n := range lost {
 		writers[k] = s.newWriter(i.ID, plan.Objects[n].ArrivalMin)
 	}
+	s.rebuilt = writers
 	err := s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal int64, r *standpipe.Record) {
 		for k, n := range lost {
 			if !batcher.Has(plan.Objects[n].Ordinals, ordinal) {
@@ -57,7 +67,23 @@ func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (P
 		}
 		o.Bytes, o.Lines, o.Hash = writers[k].Raw(), digests[k].Lines, digests[k].Sum()
 	}
+	s.rebuilt = nil
+	s.account()
 	return next, nil
+}
+
+// reserveMore waits for memory in addition to what the rebuilt objects hold.
+// That is given back for the wait and taken again with the rest: holding it
+// while waiting for more could be waiting for oneself.
+func (s *shard) reserveMore(ctx context.Context, want int64) error {
+	held := s.taken
+	s.taken = 0
+	s.parts.Budget.Resize(held, 0)
+	if err := s.parts.Budget.Acquire(ctx, held+want); err != nil {
+		return err
+	}
+	s.taken = held + want
+	return nil
 }
 
 // finish ends an object and stages it.
@@ -86,9 +112,9 @@ func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(*sink
 			return context.Cause(ctx)
 		}
 		room := max(need, source.Estimate())
-		// Taken without waiting: the memory one would wait for may be held by
-		// this very shard.
-		s.parts.Budget.Resize(0, roomFor(room))
+		if err := s.reserveMore(ctx, roomFor(room)); err != nil {
+			return err
+		}
 		ended, err := s.page(ctx, source, room, func(e *sink.Encoder, page *consumer.Page) error {
 			for k := range page.Records {
 				r := &page.Records[k]
@@ -102,7 +128,7 @@ func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(*sink
 			}
 			return nil
 		})
-		s.parts.Budget.Resize(roomFor(room), 0)
+		s.account()
 		if large, ok := errors.AsType[*consumer.TooLargeError](err); ok {
 			need = large.Need
 			continue
@@ -112,6 +138,9 @@ func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(*sink
 		}
 		if ended && ordinal < plan.Records {
 			return trimmed(i, plan.First, "the end of the shard")
+		}
+		if err := s.uploadParts(ctx, s.rebuilt); err != nil {
+			return err
 		}
 	}
 	return nil

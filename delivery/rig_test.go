@@ -52,8 +52,9 @@ type rig struct {
 	log      *zap.Logger
 
 	started int
-	want    map[string]int // every line that was put, with its multiplicity
-	records int64          // stream records put
+	want    map[string]int   // every line that was put, with its multiplicity
+	records int64            // stream records put
+	counted map[string]int64 // records of the manifests read so far, by chain and number
 }
 
 const streamName = "orders"
@@ -67,7 +68,7 @@ func newRig(t *testing.T, shards int, change ...func(*rig)) *rig {
 	core, logs := observer.New(zapcore.InfoLevel)
 	r := &rig{
 		t: t, server: server, store: new(storemem.Store), bucket: sinkmem.New(sinkmem.Options{}),
-		budget: NewBudget(256 << 20), slots: sink.NewSlots(4), want: map[string]int{}, logs: logs, log: zap.New(core),
+		budget: NewBudget(256 << 20), slots: sink.NewSlots(4), want: map[string]int{}, counted: map[string]int64{}, logs: logs, log: zap.New(core),
 		settings: Settings{
 			Start: atHorizon(), RecordFormat: Lines, Deaggregation: consumer.KeepAll,
 			Limits:  batcher.Limits{Bytes: 1 << 20, Age: 10 * time.Second, Batches: 100},
@@ -206,6 +207,12 @@ func (g *gate) set(hook func(ctx context.Context, op string, do func() error) er
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hook, g.stalled = hook, ""
+}
+
+func (g *gate) count(op string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.calls[op]
 }
 
 func (g *gate) kill() {
@@ -455,11 +462,27 @@ func (r *rig) delivered() {
 // committed counts the stream records that manifests account for.
 func (r *rig) committed() (n int64) {
 	for _, l := range r.leases() {
-		for _, m := range r.manifests(l) {
-			n += m.Counts.Records
+		for k := int64(1); k <= l.Commits; k++ {
+			key := ManifestKey(originOf(l), k)
+			if _, ok := r.counted[key]; !ok {
+				r.counted[key] = r.manifest(key).Counts.Records
+			}
+			n += r.counted[key]
 		}
 	}
 	return n
+}
+
+func (r *rig) manifest(key string) (m Manifest) {
+	r.t.Helper()
+	b, err := r.sink.Read(context.Background(), key, 64<<20)
+	if err != nil {
+		r.t.Fatalf("read %s: %v", key, err)
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		r.t.Fatal(err)
+	}
+	return m
 }
 
 func (r *rig) leases() []checkpoint.Lease {
@@ -494,15 +517,7 @@ func originOf(l checkpoint.Lease) Origin {
 func (r *rig) manifests(l checkpoint.Lease) (all []Manifest) {
 	r.t.Helper()
 	for n := int64(1); n <= l.Commits; n++ {
-		b, err := r.sink.Read(context.Background(), ManifestKey(originOf(l), n), 64<<20)
-		if err != nil {
-			r.t.Fatalf("manifest %d of %s: %v", n, l.Shard, err)
-		}
-		var m Manifest
-		if err := json.Unmarshal(b, &m); err != nil {
-			r.t.Fatal(err)
-		}
-		all = append(all, m)
+		all = append(all, r.manifest(ManifestKey(originOf(l), n)))
 	}
 	return all
 }

@@ -53,10 +53,11 @@ type shard struct {
 	spawn    func(ctx context.Context, hold *holder, parent standpipe.ShardID, named []standpipe.Shard) ([]standpipe.ShardID, error)
 
 	source  Source
-	current *flush   // takes records
-	sealed  []*flush // cut, not yet delivered, in order
-	taken   int64    // bytes taken from the budget
-	need    int64    // bytes the next page is known to need, 0 if unknown
+	current *flush         // takes records
+	sealed  []*flush       // cut, not yet delivered, in order
+	rebuilt []*sink.Writer // lost objects of a repair, in no intent yet
+	taken   int64          // bytes taken from the budget
+	need    int64          // bytes the next page is known to need, 0 if unknown
 
 	router   router
 	splitter splitter
@@ -435,13 +436,18 @@ func (s *shard) upload(working context.Context) error {
 	if s.settings.AtLeastOnce {
 		return nil
 	}
-	for _, w := range s.current.writers {
-		err := s.protocol.hold.do(working, "upload "+w.Object().Key, dataLimit, w.Upload)
-		if errors.Is(err, sink.ErrNoUpload) {
-			s.log.Error("staged parts are gone, reading again", zap.Error(err))
-			return errReread
-		}
-		if err != nil {
+	err := s.uploadParts(working, s.current.writers)
+	if errors.Is(err, sink.ErrNoUpload) {
+		s.log.Error("staged parts are gone, reading again", zap.Error(err))
+		return errReread
+	}
+	return err
+}
+
+// uploadParts uploads the full parts of objects and gives their memory back.
+func (s *shard) uploadParts(working context.Context, objects []*sink.Writer) error {
+	for _, w := range objects {
+		if err := s.protocol.hold.do(working, "upload "+w.Object().Key, dataLimit, w.Upload); err != nil {
 			return err
 		}
 	}
@@ -492,7 +498,12 @@ func (s *shard) discard(ctx context.Context) {
 			s.abandon(ctx, f)
 		}
 	}
-	s.sealed, s.current = nil, nil
+	for _, w := range s.rebuilt {
+		if err := attempt(ctx, callLimit, w.Abandon); err != nil {
+			s.log.Warn("staged object left behind", zap.String("key", w.Object().Key), zap.Error(err))
+		}
+	}
+	s.sealed, s.current, s.rebuilt = nil, nil, nil
 	s.account()
 }
 
@@ -512,6 +523,9 @@ func (s *shard) account() {
 	}
 	if s.current != nil {
 		held += s.current.held()
+	}
+	for _, w := range s.rebuilt {
+		held += w.Held()
 	}
 	s.state.Buffered = held
 	s.parts.Budget.Resize(s.taken, held)
