@@ -87,11 +87,10 @@ func (s *shard) stage(ctx context.Context, f *flush) (Plan, error) {
 }
 
 func planned(up sink.Upload, b *batcher.Batch, several bool) PlannedObject {
-	o := PlannedObject{
-		Upload: up, Prefix: b.Prefix,
+	o := PlannedObject{Upload: up, Prefix: b.Prefix, Contents: Contents{
 		Records: b.Records, Lines: b.Digest.Lines, Bytes: b.Bytes, Hash: b.Digest.Sum(),
 		First: string(b.First), Last: string(b.Last), ArrivalMin: b.ArrivalMin, ArrivalMax: b.ArrivalMax,
-	}
+	}}
 	if several {
 		o.Ordinals = b.Ordinals
 	}

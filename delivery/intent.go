@@ -92,20 +92,27 @@ type Origin struct {
 type PlannedObject struct {
 	sink.Upload
 	// Prefix is what the records were routed to.
-	Prefix  string `json:"prefix"`
-	Records int64  `json:"records"`
-	Lines   int64  `json:"lines"`
-	// Bytes counts the lines before compression.
-	Bytes int64 `json:"bytes"`
-	// Hash is the multiset hash of the lines, see standpipe.Digest.
-	Hash       string    `json:"hash"`
-	First      string    `json:"first"`
-	Last       string    `json:"last"`
-	ArrivalMin time.Time `json:"arrivalMin"`
-	ArrivalMax time.Time `json:"arrivalMax"`
+	Prefix string `json:"prefix"`
+	Contents
 	// Ordinals says which records of the range are in this object; nil in a
 	// plan of one object, where it is all that were not dropped.
 	Ordinals []batcher.Run `json:"ordinals,omitempty"`
+}
+
+// Contents says what is in one object.
+type Contents struct {
+	Records int64 `json:"records"`
+	Lines   int64 `json:"lines"`
+	// Bytes counts the lines before compression.
+	Bytes int64 `json:"bytes"`
+	// Hash is the multiset hash of the lines, see standpipe.Digest.
+	Hash string `json:"hash"`
+	// First and Last are sequence numbers.
+	First string `json:"first"`
+	Last  string `json:"last"`
+	// ArrivalMin and ArrivalMax need not be those of First and Last.
+	ArrivalMin time.Time `json:"arrivalMin"`
+	ArrivalMax time.Time `json:"arrivalMax"`
 }
 
 // A Gap is a stretch of the shard that could not be read: retention had

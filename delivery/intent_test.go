@@ -40,8 +40,11 @@ func drawPlan(t *rapid.T) Plan {
 				Object: sink.Object{Key: text.Draw(t, "key"), Metadata: map[string]string{metaIntent: text.Draw(t, "meta")}},
 				ID:     text.Draw(t, "id"), Parts: []sink.Part{{ETag: text.Draw(t, "etag"), Size: rapid.Int64().Draw(t, "size"), CRC32: rapid.Uint32().Draw(t, "crc")}},
 			},
-			Prefix: text.Draw(t, "prefix"), Records: rapid.Int64().Draw(t, "n"), Hash: "00000000000000000000000000000001",
-			ArrivalMin: drawTime(t, "min"), ArrivalMax: drawTime(t, "max"),
+			Prefix: text.Draw(t, "prefix"),
+			Contents: Contents{
+				Records: rapid.Int64().Draw(t, "n"), Hash: "00000000000000000000000000000001",
+				ArrivalMin: drawTime(t, "min"), ArrivalMax: drawTime(t, "max"),
+			},
 			Ordinals: []batcher.Run{{Start: rapid.Int64().Draw(t, "start"), Count: rapid.Int64().Draw(t, "count")}},
 		}
 		p.Objects = append(p.Objects, o)
@@ -158,7 +161,7 @@ func TestAnIntentWithWhatThisVersionDoesNotKnowIsRefused(t *testing.T) {
 			t.Errorf("%s gave %+v, %v", s, i, err)
 		}
 	}
-	if _, err := newManifest(Intent{}, Plan{Objects: []PlannedObject{{Hash: "zz"}}}); err == nil || !strings.Contains(err.Error(), "hexadecimal") {
+	if _, err := newManifest(Intent{}, Plan{Objects: []PlannedObject{{Contents: Contents{Hash: "zz"}}}}); err == nil || !strings.Contains(err.Error(), "hexadecimal") {
 		t.Errorf("a plan with a damaged hash gave %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package delivery
 import (
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/standpipe/standpipe"
 )
@@ -37,16 +36,10 @@ type Manifest struct {
 
 // A ManifestObject is one visible object of a flush.
 type ManifestObject struct {
-	Key        string    `json:"key"`
-	Size       int64     `json:"size"`
-	Records    int64     `json:"records"`
-	Lines      int64     `json:"lines"`
-	Bytes      int64     `json:"bytes"`
-	Hash       string    `json:"hash"`
-	First      string    `json:"first"`
-	Last       string    `json:"last"`
-	ArrivalMin time.Time `json:"arrivalMin"`
-	ArrivalMax time.Time `json:"arrivalMax"`
+	Key string `json:"key"`
+	// Size counts the object's bytes, after compression.
+	Size int64 `json:"size"`
+	Contents
 }
 
 // ManifestCounts add up: Records = those in objects + Dropped.
@@ -77,10 +70,7 @@ func newManifest(i Intent, p Plan) (Manifest, error) {
 	}
 	var all standpipe.Digest
 	for _, o := range p.Objects {
-		m.Objects = append(m.Objects, ManifestObject{
-			Key: o.Key, Size: o.Size(), Records: o.Records, Lines: o.Lines, Bytes: o.Bytes, Hash: o.Hash,
-			First: o.First, Last: o.Last, ArrivalMin: o.ArrivalMin, ArrivalMax: o.ArrivalMax,
-		})
+		m.Objects = append(m.Objects, ManifestObject{Key: o.Key, Size: o.Size(), Contents: o.Contents})
 		d, err := standpipe.ParseDigest(o.Lines, o.Hash)
 		if err != nil {
 			return m, fmt.Errorf("object %s of intent %s: %w", o.Key, i.ID, err)
