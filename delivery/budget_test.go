@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/standpipe/standpipe/consumer"
 )
 
 func TestABudgetServesInOrderAndASmallRequestNeverOvertakes(t *testing.T) {
@@ -282,5 +284,25 @@ func TestASparseShardReadBackOverManyHoursStaysUnderTheBudget(t *testing.T) {
 		if r.budget.Peak() > r.budget.Size() {
 			t.Errorf("%d bytes were taken of a budget of %d", r.budget.Peak(), r.budget.Size())
 		}
+	})
+}
+
+func TestMemoryIsTakenBeforeAPageIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.events(0, 10)
+		p := r.boot()
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op == "GetRecords" && r.budget.Used() < roomFor(consumer.MinPage) {
+				t.Errorf("a page is read and %d bytes are taken", r.budget.Used())
+			}
+			return do()
+		})
+		p.run()
+		r.delivered()
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
 	})
 }

@@ -270,6 +270,7 @@ func TestAFirstStartThatDiedHalfWaySkipsNothingOfTheConfiguredStart(t *testing.T
 				time.Sleep(time.Second)
 			} else {
 				r.events(10, 30)
+				time.Sleep(10 * time.Second) // what arrived meanwhile is not to be skipped
 			}
 			p = r.start()
 			time.Sleep(10 * time.Second)
