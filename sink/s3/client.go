@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"io"
 	"net/http"
 	"time"
 
@@ -45,6 +46,7 @@ func NewClient(cfg aws.Config) *s3.Client {
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts, r.MaxBackoff = attempts, backoffMax
 		})
+		o.HTTPClient = plainBodies{o.HTTPClient}
 		o.UsePathStyle = o.BaseEndpoint != nil
 		// A configuration built by hand leaves these unset, which means no checksum.
 		if o.RequestChecksumCalculation == 0 {
@@ -55,4 +57,22 @@ func NewClient(cfg aws.Config) *s3.Client {
 		}
 		o.DisableLogOutputChecksumValidationSkipped = true // multipart checksums cannot be validated on GET
 	})
+}
+
+// plainBodies hides that a request's body can write itself (io.WriterTo). The
+// SDK closes the body as soon as the head of the answer is there, and net/http
+// may still be probing it for its end: a closed body of the SDK answers a Read
+// with io.EOF, as it should, but a WriteTo with the error io.EOF, upon which the
+// connection is closed under the answer. CompleteMultipartUpload would then be
+// asked for twice although the first one was granted.
+type plainBodies struct{ next s3.HTTPClient }
+
+func (c plainBodies) Do(req *http.Request) (*http.Response, error) {
+	if b := req.Body; b != nil && b != http.NoBody {
+		req.Body = struct {
+			io.Reader
+			io.Closer
+		}{b, b}
+	}
+	return c.next.Do(req)
 }

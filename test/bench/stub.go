@@ -29,8 +29,8 @@ type progress struct {
 	Payload, Records int64
 	Done             bool
 	Bucket           struct {
-		Objects, Bytes, Requests, Manifests, Committed, Lines int64
-		Broken                                                []string
+		Objects, Bytes, Requests, Repeated, Manifests, Committed, Lines int64
+		Broken                                                          []string
 	}
 }
 

@@ -19,12 +19,13 @@ type result struct {
 	written  int64
 	objects  int64
 	requests int64
+	repeated int64 // publications asked for twice
 }
 
 func newResult(state *os.ProcessState, wall time.Duration, p progress) result {
 	r := result{
 		cpu: state.UserTime() + state.SystemTime(), wall: wall,
-		payload: p.Payload, written: p.Bucket.Bytes, objects: p.Bucket.Objects, requests: p.Bucket.Requests,
+		payload: p.Payload, written: p.Bucket.Bytes, objects: p.Bucket.Objects, requests: p.Bucket.Requests, repeated: p.Bucket.Repeated,
 	}
 	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
 		r.rss = int64(u.Maxrss) << 10 // KiB on Linux
@@ -38,8 +39,8 @@ func (r result) megaRSS() float64 { return float64(r.rss) / 1e6 }
 func (r result) ratio() float64   { return float64(r.payload) / float64(r.written) }
 
 func (r result) String() string {
-	return fmt.Sprintf("%.2f CPU-s/GB  %.0f MB/s per core  RSS %.0f MB  ratio %.2f  %d MB in %.1f s  %d objects  %d S3 requests",
-		r.perGB(), r.perCore(), r.megaRSS(), r.ratio(), r.payload/1e6, r.wall.Seconds(), r.objects, r.requests)
+	return fmt.Sprintf("%.2f CPU-s/GB  %.0f MB/s per core  RSS %.0f MB  ratio %.2f  %d MB in %.1f s  %d objects  %d S3 requests, %d repeated",
+		r.perGB(), r.perCore(), r.megaRSS(), r.ratio(), r.payload/1e6, r.wall.Seconds(), r.objects, r.requests, r.repeated)
 }
 
 // A table gathers the runs of each program.

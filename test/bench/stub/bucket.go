@@ -11,6 +11,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,6 +28,8 @@ type bucket struct {
 	mu      sync.Mutex
 	keep    bool
 	uploads map[string]*upload
+	done    map[string]bool        // completed uploads: S3 remembers them too
+	meta    map[string]http.Header // of visible objects
 	small   map[string][]byte
 	kept    map[string][]byte
 	Bucket
@@ -36,6 +39,7 @@ type bucket struct {
 type Bucket struct {
 	Objects, Bytes int64 // visible, of data
 	Requests       int64
+	Repeated       int64 // publications of what was published before
 	Manifests      int64
 	Committed      int64 // lines that manifests say are in their objects
 	Lines          int64 // lines found in objects, with keep
@@ -44,12 +48,25 @@ type Bucket struct {
 
 type upload struct {
 	key   string
+	meta  http.Header
 	size  map[int]int64
 	parts map[int][]byte // with keep
 }
 
 func (b *bucket) init(keep bool) {
-	b.keep, b.uploads, b.small, b.kept = keep, map[string]*upload{}, map[string][]byte{}, map[string][]byte{}
+	b.keep, b.uploads, b.done, b.meta = keep, map[string]*upload{}, map[string]bool{}, map[string]http.Header{}
+	b.small, b.kept = map[string][]byte{}, map[string][]byte{}
+}
+
+// metadata is the part of a request's header that an object is given.
+func metadata(h http.Header) http.Header {
+	meta := http.Header{}
+	for name, values := range h {
+		if strings.HasPrefix(name, "X-Amz-Meta-") {
+			meta[name] = values
+		}
+	}
+	return meta
 }
 
 func (b *bucket) report() Bucket {
@@ -111,7 +128,7 @@ func (b *bucket) serve(w http.ResponseWriter, req *http.Request, key string) {
 	case req.Method == http.MethodPost && q.Has("uploads"):
 		b.mu.Lock()
 		id := fmt.Sprintf("upload-%d", b.Requests)
-		b.uploads[id] = &upload{key: key, size: map[int]int64{}, parts: map[int][]byte{}}
+		b.uploads[id] = &upload{key: key, meta: metadata(req.Header), size: map[int]int64{}, parts: map[int][]byte{}}
 		b.mu.Unlock()
 		writeXML(w, struct {
 			XMLName       xml.Name `xml:"InitiateMultipartUploadResult"`
@@ -129,8 +146,10 @@ func (b *bucket) serve(w http.ResponseWriter, req *http.Request, key string) {
 	default:
 		b.mu.Lock()
 		body, ok := b.small[key]
+		meta := b.meta[key]
 		b.mu.Unlock()
-		if !ok {
+		maps.Copy(w.Header(), meta)
+		if !ok && meta == nil {
 			refuse(w, http.StatusNotFound, "NoSuchKey")
 			return
 		}
@@ -167,13 +186,14 @@ func (b *bucket) put(w http.ResponseWriter, req *http.Request, key, id, part str
 		b.small[key] = body.Bytes()
 		b.manifest(key, body.Bytes())
 	default:
-		b.visible(key, n, body.Bytes())
+		b.visible(key, n, body.Bytes(), metadata(req.Header))
 	}
 	w.Header().Set("ETag", fmt.Sprintf(`"%08x"`, sum))
 	w.Header().Set("x-amz-checksum-crc32", encodeCRC32(sum))
 }
 
-func (b *bucket) visible(key string, n int64, body []byte) {
+func (b *bucket) visible(key string, n int64, body []byte, meta http.Header) {
+	b.meta[key] = meta
 	b.Objects++
 	b.Bytes += n
 	if b.keep {
@@ -197,11 +217,17 @@ func (b *bucket) complete(w http.ResponseWriter, key, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.uploads[id]
+	if b.done[id] {
+		b.Repeated++
+		writeCompleted(w, key)
+		return
+	}
 	if u == nil || u.key != key {
 		refuse(w, http.StatusNotFound, "NoSuchUpload")
 		return
 	}
 	delete(b.uploads, id)
+	b.done[id] = true
 	var n int64
 	var body []byte
 	numbers := make([]int, 0, len(u.size))
@@ -213,7 +239,11 @@ func (b *bucket) complete(w http.ResponseWriter, key, id string) {
 	for _, number := range numbers {
 		body = append(body, u.parts[number]...)
 	}
-	b.visible(key, n, body)
+	b.visible(key, n, body, u.meta)
+	writeCompleted(w, key)
+}
+
+func writeCompleted(w http.ResponseWriter, key string) {
 	writeXML(w, struct {
 		XMLName   xml.Name `xml:"CompleteMultipartUploadResult"`
 		Key, ETag string
