@@ -137,6 +137,10 @@ func (b *bucket) serve(w http.ResponseWriter, req *http.Request, key string) {
 	case req.Method == http.MethodPut:
 		b.put(w, req, key, q.Get("uploadId"), q.Get("partNumber"))
 	case req.Method == http.MethodPost:
+		// As S3 does: an answer before the whole request breaks the connection.
+		if _, err := io.Copy(io.Discard, io.LimitReader(req.Body, 8<<20)); err != nil {
+			return
+		}
 		b.complete(w, key, q.Get("uploadId"))
 	case req.Method == http.MethodDelete:
 		b.mu.Lock()
