@@ -131,9 +131,10 @@ func (b *bucket) serve(w http.ResponseWriter, req *http.Request, key string) {
 		b.uploads[id] = &upload{key: key, meta: metadata(req.Header), size: map[int]int64{}, parts: map[int][]byte{}}
 		b.mu.Unlock()
 		writeXML(w, struct {
-			XMLName       xml.Name `xml:"InitiateMultipartUploadResult"`
-			Key, UploadId string
-		}{Key: key, UploadId: id})
+			XMLName  xml.Name `xml:"InitiateMultipartUploadResult"`
+			Key      string
+			UploadID string `xml:"UploadId"`
+		}{Key: key, UploadID: id})
 	case req.Method == http.MethodPut:
 		b.put(w, req, key, q.Get("uploadId"), q.Get("partNumber"))
 	case req.Method == http.MethodPost:
@@ -268,7 +269,7 @@ func receive(into io.Writer, req *http.Request) (n int64, sum uint32, err error)
 	if err != nil {
 		return n, 0, err
 	}
-	sum = h.(hash.Hash32).Sum32()
+	sum = h.Sum32()
 	if want != "" && want != encodeCRC32(sum) {
 		return n, sum, fmt.Errorf("checksum %s, body has %s", want, encodeCRC32(sum))
 	}

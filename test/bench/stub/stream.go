@@ -169,7 +169,10 @@ func (s *stub) kinesis(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "no run", http.StatusConflict)
 		return
 	}
-	var in struct{ ShardId, ShardIterator, ShardIteratorType string }
+	var in struct {
+		ShardID                          string `json:"ShardId"`
+		ShardIterator, ShardIteratorType string
+	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -187,7 +190,7 @@ func (s *stub) kinesis(w http.ResponseWriter, req *http.Request) {
 			http.Error(w, "the stub begins at TRIM_HORIZON only", http.StatusBadRequest)
 			return
 		}
-		writeJSON(w, map[string]any{"ShardIterator": in.ShardId + ":0"})
+		writeJSON(w, map[string]any{"ShardIterator": in.ShardID + ":0"})
 	case "Kinesis_20131202.GetRecords":
 		s.records(w, r, in.ShardIterator)
 	default:
