@@ -22,7 +22,7 @@ define with_skips
 @$(1); status=$$?; if [ -s $(SKIPS) ]; then sort -u $(SKIPS); fi; exit $$status
 endef
 
-.PHONY: build test unit race lint vet sim fuzz bench e2e golden verify image clean help
+.PHONY: build test unit race lint vet sim fuzz bench bench-process e2e golden verify image clean help
 
 build: ## Build bin/standpipe: static, reproducible, with its version.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/standpipe ./cmd/standpipe
@@ -56,6 +56,9 @@ fuzz: ## Run each fuzz target in turn: make fuzz FUZZTIME=60s
 bench: ## Run every benchmark, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
+bench-process: ## Measure the whole process over TLS against a stub, beside a plain program.
+	$(GO) run ./test/bench
+
 e2e: ## Run the end-to-end tests alone. Needs Node.
 	$(call with_skips,set +e; $(GO) test -count=1 -timeout 40m ./test/e2e)
 
@@ -76,4 +79,4 @@ clean: ## Remove what was built, and Go's test cache.
 	$(GO) clean -testcache
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 	"maps"
