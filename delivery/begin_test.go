@@ -3,27 +3,26 @@ package delivery
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 
 	"github.com/standpipe/standpipe"
-	"github.com/standpipe/standpipe/consumer"
 )
 
-// slowStream does not answer until the call is given up.
-type slowStream struct{}
-
-func (slowStream) Describe(ctx context.Context) (standpipe.Stream, error) {
-	<-ctx.Done()
-	return standpipe.Stream{}, context.Cause(ctx)
-}
-func (slowStream) Shards(context.Context) ([]standpipe.Shard, error) { return nil, nil }
-func (slowStream) Open(standpipe.Shard, consumer.Start) Source       { return nil }
-
-// A container that is replaced while it starts must not look like a failure.
-func TestAStopDuringTheStartIsACleanStop(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	w := NewWorker(Settings{Worker: "w"}, Parts{Stream: slowStream{}, Budget: NewBudget(1 << 20)})
-	if err := w.Run(ctx); err != nil {
-		t.Fatalf("got %v, want nil: nothing was taken, so nothing is left", err)
-	}
+// S3 answering 503 must not make an orchestrator restart the process for ever:
+// it begins, reads as far as memory goes, and holds.
+func TestAStartDuringAnOutageOfTheDestinationHoldsAndThenDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.events(0, 20)
+		p := r.boot()
+		p.gate.refuse(&standpipe.Error{Class: standpipe.Throttled, Op: "probe", Err: context.DeadlineExceeded}, sinkCalls...)
+		p.run()
+		r.until("the shard is held", func() bool { return len(p.Status()) == 1 && p.Status()[0].Holding != "" })
+		p.gate.refuse(nil)
+		r.delivered()
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+	})
 }

@@ -154,11 +154,11 @@ func decodeIntent(b []byte) (Intent, error) {
 	return i, nil
 }
 
-// embed puts plan into the intent: inline when it fits, else as an object
+// embed puts plan into the intent: inline when the whole is at most that many bytes, else as an object
 // under key whose bytes it returns for the caller to write first.
-func (i *Intent) embed(plan Plan, key string) (object []byte) {
+func (i *Intent) embed(plan Plan, key string, most int) (object []byte) {
 	i.Plan, i.PlanKey, i.PlanSHA256 = &plan, "", ""
-	if len(encodeIntent(*i)) <= inlineMax {
+	if len(encodeIntent(*i)) <= most {
 		return nil
 	}
 	b, err := json.Marshal(plan)

@@ -64,7 +64,7 @@ func TestIntentsAndPlansComeBackAsTheyWent(t *testing.T) {
 			Rev: rapid.Int().Draw(t, "rev"), Base: drawPosition(t, "base"), Last: drawPosition(t, "last"),
 			Number: rapid.Int64().Draw(t, "number"), Opened: drawTime(t, "opened"), Sink: rapid.String().Draw(t, "sink"),
 		}
-		object := i.embed(plan, "key")
+		object := i.embed(plan, "key", inlineMax)
 		state := encodeIntent(i)
 		if len(state) > inlineMax && object == nil {
 			t.Fatalf("an intent of %d bytes carries its plan", len(state))
@@ -98,7 +98,7 @@ func TestAManifestIsAFunctionOfItsPlanAlone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		plan := drawPlan(t)
 		i := Intent{Version: intentVersion, Number: 3, Base: drawPosition(t, "base"), Last: drawPosition(t, "last")}
-		i.embed(plan, "key")
+		i.embed(plan, "key", inlineMax)
 		a, err := newManifest(i, plan)
 		if err != nil {
 			t.Fatal(err)
@@ -129,7 +129,7 @@ func TestManifestKeysSortByNumber(t *testing.T) {
 
 func FuzzDecodeIntent(f *testing.F) {
 	i := Intent{Version: intentVersion, ID: FlushID{1, 2, "r"}, Base: standpipe.Position{Sequence: "1"}, Last: standpipe.Position{Sequence: "2", Sub: 1}, Sink: "s3://b"}
-	i.embed(Plan{Objects: []PlannedObject{}}, "k")
+	i.embed(Plan{Objects: []PlannedObject{}}, "k", inlineMax)
 	f.Add(encodeIntent(i))
 	for _, s := range []string{"", "{}", "null", `{"v":1}`, `{"v":2}`, `{"v":1,"new":0}`, `{"v":"1"}`, `{"v":1}{"v":2}`, "\xff", `{"v":1,"plan":null}`} {
 		f.Add([]byte(s))

@@ -39,6 +39,7 @@ type protocol struct {
 	// random makes 128 random bits as 32 hexadecimal digits.
 	random func() string
 	breaks breaks
+	inline int // largest intent, in bytes, that carries its plan
 }
 
 // breaks names the rules of the protocol that a simulation breaks on purpose,
@@ -401,7 +402,7 @@ func (p *protocol) repair(ctx context.Context, i Intent, plan Plan, fates []fate
 // once make different plans, and only one of them gets into the row.
 func (p *protocol) writePlan(ctx context.Context, i *Intent, plan Plan) error {
 	key := planKey(plan.Origin, i.ID, i.Rev, p.random())
-	if body := i.embed(plan, key); body != nil {
+	if body := i.embed(plan, key, p.inline); body != nil {
 		return p.writeSame(ctx, key, body)
 	}
 	return nil

@@ -93,7 +93,7 @@ func newShard(w *Worker, lease checkpoint.Lease, info standpipe.Shard) *shard {
 	hold := w.holder(log, func(why string) { s.state.Holding = why; s.publishStatus() })
 	s.protocol = &protocol{
 		lease: lease, store: w.parts.Store, sink: w.parts.Sink, hold: hold, policy: w.settings.Absence,
-		rebuild: s.rebuild, published: s.delivered, random: s.randomHex, breaks: w.breaks,
+		rebuild: s.rebuild, published: s.delivered, random: s.randomHex, breaks: w.breaks, inline: w.inline,
 	}
 	s.enter(StateOpening)
 	return s

@@ -42,6 +42,7 @@ type world struct {
 	lines  map[string]int // line → index of its record
 	keyer  *sink.Keyer
 	limits batcher.Limits
+	inline int // 0: every plan is an object of its own
 
 	processes [2]*process
 	crashes   int
@@ -71,6 +72,7 @@ func newWorld(t *testing.T, seed uint64, b breaks, verbose bool) *world {
 		store: new(storemem.Store), discarded: map[string]bool{}, lines: map[string]int{},
 	}
 	w.net = sim.NewNet(w.rand, w.trace)
+	w.inline = w.rand.IntN(2) * inlineMax
 	w.sink = sinkmem.New(sinkmem.Options{Remembers: w.rand.IntN(2) == 0})
 	keyer, err := sink.NewKeyer(sink.KeyConfig{
 		Prefix: "data/!{timestamp:HH-mm-ss}/", ErrorPrefix: "errors/", StreamName: "sim", Version: 1,
@@ -137,7 +139,7 @@ func (w *world) boot(n, generation int) {
 		Sink:  sim.Sink{Client: p.client, Server: w.sink, Discarded: func(id string) { w.discarded[id] = true }},
 		Keyer: w.keyer, Slots: sink.NewSlots(2), Budget: NewBudget(64 << 20), Random: &seeded{rand.New(rand.NewPCG(w.rand.Uint64(), 1))},
 	})
-	p.worker.breaks = w.breaks
+	p.worker.breaks, p.worker.inline = w.breaks, w.inline
 	w.processes[n] = p
 }
 

@@ -91,6 +91,7 @@ type Worker struct {
 	log      *zap.Logger
 	metrics  *metrics
 	breaks   breaks
+	inline   int // see inlineMax; the simulation varies it
 
 	begun atomic.Bool  // the start-up checks passed
 	beat  atomic.Int64 // Unix seconds of the loop's last turn; 0 while it is not running
@@ -120,7 +121,7 @@ func NewWorker(settings Settings, parts Parts) *Worker {
 	}
 	w := &Worker{
 		settings: settings, parts: parts, log: parts.Logger.With(zap.String("worker", settings.Worker)),
-		metrics: newMetrics(parts.Registerer, parts.Budget), shards: map[standpipe.ShardID]*running{},
+		inline: inlineMax, metrics: newMetrics(parts.Registerer, parts.Budget), shards: map[standpipe.ShardID]*running{},
 	}
 	w.registerStates(parts.Registerer)
 	return w
@@ -211,7 +212,12 @@ func (w *Worker) begin(ctx context.Context) error {
 		return fmt.Errorf("describe the stream: %w", err)
 	}
 	_, err := w.parts.Sink.Probe(ctx, StatePrefix+"probe")
-	if err != nil && !errors.Is(err, sink.ErrNotFound) {
+	switch class := standpipe.ClassOf(err); {
+	case err == nil || errors.Is(err, sink.ErrNotFound):
+	case class == standpipe.Retryable || class == standpipe.Throttled:
+		// An outage is no mistake: shards are read as far as memory goes and held.
+		w.log.Warn("the destination does not answer yet", zap.Error(err))
+	default:
 		return atStart(err, "look into "+w.parts.Sink.Location(),
 			"check ExtendedS3DestinationConfiguration.BucketARN, the credentials, and s3:GetObject and s3:ListBucket on it")
 	}
