@@ -102,14 +102,8 @@ func planned(up sink.Upload, b *batcher.Batch, several bool) PlannedObject {
 // that the range must be read again; errLeaseLost that it is another's now.
 func (s *shard) deliver(ctx context.Context, f *flush) error {
 	plan, err := s.stage(ctx, f)
-	switch {
-	case errors.Is(err, sink.ErrNoUpload):
-		// The store dropped the parts before anything was prepared: the range
-		// is still undelivered.
-		s.log.Error("staged parts are gone, reading again", zap.Error(err))
-		return errReread
-	case err != nil:
-		return err
+	if err != nil {
+		return s.unstaged(err)
 	}
 	i := Intent{
 		Version: intentVersion, ID: f.id, Base: f.base, Last: f.end(), Number: s.protocol.lease.Commits + 1,
@@ -161,9 +155,23 @@ func (s *shard) abandon(ctx context.Context, f *flush) {
 			w.Forget()
 			continue
 		}
-		if err := attempt(ctx, callLimit, w.Abandon); err != nil {
-			s.log.Warn("staged object left behind", zap.String("key", w.Object().Key), zap.Error(err))
-		}
+		s.abandonObject(ctx, w)
 	}
 	f.writers = nil
+}
+
+func (s *shard) abandonObject(ctx context.Context, w *sink.Writer) {
+	if err := attempt(ctx, callLimit, w.Abandon); err != nil {
+		s.log.Warn("staged object left behind", zap.String("key", w.Object().Key), zap.Error(err))
+	}
+}
+
+// unstaged judges an error of staging. When the store dropped the parts before
+// anything was prepared, the range is still undelivered and is read again.
+func (s *shard) unstaged(err error) error {
+	if errors.Is(err, sink.ErrNoUpload) {
+		s.log.Error("staged parts are gone, reading again", zap.Error(err))
+		return errReread
+	}
+	return err
 }

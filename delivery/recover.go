@@ -17,12 +17,7 @@ func (s *shard) recover(ctx context.Context) error {
 	if s.protocol.breaks.recover != nil {
 		return s.protocol.breaks.recover(ctx, s)
 	}
-	err := s.protocol.settle(ctx)
-	if errors.Is(err, errReread) {
-		s.metrics.rereads.Inc()
-		return nil // rolled back; reading begins at the checkpoint anyway
-	}
-	return err
+	return s.protocol.settle(ctx)
 }
 
 // rebuild makes the lost objects of a plan anew: the range is read again, and

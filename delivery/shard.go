@@ -436,12 +436,7 @@ func (s *shard) upload(working context.Context) error {
 	if s.settings.AtLeastOnce {
 		return nil
 	}
-	err := s.uploadParts(working, s.current.writers)
-	if errors.Is(err, sink.ErrNoUpload) {
-		s.log.Error("staged parts are gone, reading again", zap.Error(err))
-		return errReread
-	}
-	return err
+	return s.unstaged(s.uploadParts(working, s.current.writers))
 }
 
 // uploadParts uploads the full parts of objects and gives their memory back.
@@ -499,9 +494,7 @@ func (s *shard) discard(ctx context.Context) {
 		}
 	}
 	for _, w := range s.rebuilt {
-		if err := attempt(ctx, callLimit, w.Abandon); err != nil {
-			s.log.Warn("staged object left behind", zap.String("key", w.Object().Key), zap.Error(err))
-		}
+		s.abandonObject(ctx, w)
 	}
 	s.sealed, s.current, s.rebuilt = nil, nil, nil
 	s.account()
@@ -510,7 +503,7 @@ func (s *shard) discard(ctx context.Context) {
 // drop is discard for a shard that stops. It gets a moment of its own: the
 // context that stopped the shard may be gone.
 func (s *shard) drop() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(context.Background()), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	s.discard(ctx)
 }

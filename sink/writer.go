@@ -227,13 +227,7 @@ func (w *Writer) Stage(ctx context.Context) (Upload, error) {
 // even after an error; call it again to repeat the discard. The Writer is of
 // no further use.
 func (w *Writer) Abandon(ctx context.Context) error {
-	w.finished = true
-	w.chunk.reset()
-	w.current.reset()
-	for _, p := range w.full {
-		p.reset()
-	}
-	w.full = nil
+	w.Forget()
 	if !w.begun {
 		return nil
 	}

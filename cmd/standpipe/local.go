@@ -97,7 +97,6 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 
 // config is what `run` would read from a file.
 func (l *localCommand) config(out *console) (*config.Config, error) {
-	format := map[string]string{"GZIP": "GZIP", "ZSTD": "ZSTD", "NONE": "NONE"}[l.Compression]
 	document := fmt.Sprintf(`DeliveryStreamName: %s
 DeliveryStreamType: KinesisStreamAsSource
 KinesisStreamSourceConfiguration:
@@ -113,7 +112,7 @@ Standpipe:
   Compression: {Format: %s}
   StatusAddress: %q
 `, localStream, localRegion, local.Account, localStream, localBucket, l.Prefix, l.Timezone, l.Size, l.Interval,
-		filepath.Join(l.Data, "state"), format, l.StatusAddr)
+		filepath.Join(l.Data, "state"), l.Compression, l.StatusAddr)
 	c, err := validators().Parse("the flags", []byte(document), func(string) (string, bool) { return "", false })
 	if problems, ok := errors.AsType[config.Problems](err); ok {
 		for _, p := range problems {
