@@ -75,6 +75,11 @@ func limited(t *testing.T, limit time.Duration) context.Context {
 // what is there then: stopping must add nothing.
 func settle(t *testing.T, p *harness.Process, a *harness.Archive, want *harness.Lines) {
 	t.Helper()
+	// Everything may be there already: a SIGTERM in the first milliseconds of a
+	// process meets no handler yet and ends it as the kernel does.
+	if _, err := p.WaitLine(limited(t, testLimit), `"msg":"started"`); err != nil {
+		t.Fatal(err)
+	}
 	if err := a.Await(limited(t, deliverLimit), p, want.Digest.Lines); err != nil {
 		t.Error(err)
 	}
