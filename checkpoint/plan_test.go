@@ -468,4 +468,3 @@ func TestALeaseLostByAnUnansweredTakeIsTakenAgainByItsOwner(t *testing.T) {
 		t.Fatalf("a shard that was just given up is taken again: %+v", p)
 	}
 }
-

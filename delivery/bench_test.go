@@ -231,7 +231,7 @@ func BenchmarkJourney(b *testing.B) {
 				j.page(b)
 				measure(b, a.payload(), a.records(), func() { j.page(b) })
 				b.ReportMetric(float64(j.shard.parts.Budget.Peak())/1e6, "held-MB")
-				if err := j.shard.drain(b.Context()); !errors.Is(err, errDrained) {
+				if err := j.shard.drain(b.Context(), ""); !errors.Is(err, errDrained) {
 					b.Fatal(err)
 				}
 				b.ReportMetric(float64(a.payload())*float64(a.pages)/float64(j.sink.bytes), "ratio")

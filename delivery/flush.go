@@ -122,7 +122,7 @@ func (s *shard) deliver(ctx context.Context, f *flush) error {
 	if err := s.protocol.prepare(ctx, i); err != nil {
 		return err
 	}
-	return s.protocol.settle(ctx)
+	return s.settle(ctx)
 }
 
 // deliverAtLeastOnce is the cheap mode: whole objects, then the checkpoint. A

@@ -113,10 +113,13 @@ func TestAParentThatLeftTheTableIsNotWaitedFor(t *testing.T) {
 	parents := []standpipe.ShardID{"a", "b"}
 	ended, open := checkpoint.Lease{Shard: "a", Checkpoint: standpipe.Position{Sequence: standpipe.ShardEnd}}, checkpoint.Lease{Shard: "b", Seen: time.Now()}
 	child := checkpoint.Lease{Shard: "c", Parents: parents}
-	if got := unfinished(child, []checkpoint.Lease{ended, child}); len(got) != 0 {
+	waiting := func(leases ...checkpoint.Lease) []standpipe.ShardID {
+		return checkpoint.NewObserver("me", 0).Look(checkpoint.Roster{Leases: leases}, time.Now(), time.Now()).Waiting["c"]
+	}
+	if got := waiting(ended, child); len(got) != 0 {
 		t.Errorf("waits for %v", got)
 	}
-	if got := unfinished(child, []checkpoint.Lease{ended, open, child}); !slices.Equal(got, []standpipe.ShardID{"b"}) {
+	if got := waiting(ended, open, child); !slices.Equal(got, []standpipe.ShardID{"b"}) {
 		t.Errorf("waits for %v, want b", got)
 	}
 }

@@ -36,13 +36,15 @@ type holder struct {
 	metrics *metrics
 	// waiting is told what the shard is held by, and "" when it goes on.
 	waiting func(why string)
+	// expect is told how long the attempt that begins may take; nil tells nobody.
+	expect func(time.Duration)
 }
 
 // do calls f until it returns nil, a final answer, or ctx ends. Each attempt
 // gets at most limit.
 func (h *holder) do(ctx context.Context, op string, limit time.Duration, f func(context.Context) error) error {
 	for failures := 0; ; {
-		err := attempt(ctx, limit, f)
+		err := h.attempt(ctx, limit, f)
 		if err == nil || final(err) {
 			h.recovered(op, failures)
 			return err
@@ -76,6 +78,15 @@ func (h *holder) recovered(op string, failures int) {
 		h.waiting("")
 		h.log.Info("recovered", zap.String("op", op), zap.Int("failures", failures))
 	}
+}
+
+// attempt is one call. It and the wait after it may take their time without
+// the shard counting as stalled.
+func (h *holder) attempt(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	if h.expect != nil {
+		h.expect(limit + deniedRepeats.Max)
+	}
+	return attempt(ctx, limit, f)
 }
 
 func attempt(ctx context.Context, limit time.Duration, f func(context.Context) error) error {

@@ -19,7 +19,8 @@ type metrics struct {
 	dropped, corrupt, gaps, rereads prometheus.Counter
 	duration                        prometheus.Histogram
 	attemptsFailed                  *prometheus.CounterVec
-	leaseLost                       prometheus.Counter
+	leaseLost, handedOver, givenUp  prometheus.Counter
+	heartbeatErrors                 *prometheus.CounterVec
 	failures                        prometheus.Counter
 }
 
@@ -58,9 +59,12 @@ func newMetrics(reg prometheus.Registerer, budget *Budget) *metrics {
 			Name: "standpipe_delivery_duration_seconds",
 			Help: "From sealing a flush to its commit.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 15),
 		}),
-		attemptsFailed: counters("standpipe_delivery_attempts_failed_total", "Failed calls to the sink or the checkpoint store, each repeated (Firehose: DeliveryToS3.Success).", "class"),
-		leaseLost:      counter("standpipe_lease_lost_total", "Shards given up because another worker owns them."),
-		failures:       counter("standpipe_shard_failures_total", "Times a shard's delivery ended with an error and was begun again."),
+		attemptsFailed:  counters("standpipe_delivery_attempts_failed_total", "Failed calls to the sink or the checkpoint store, each repeated (Firehose: DeliveryToS3.Success).", "class"),
+		leaseLost:       counter("standpipe_lease_lost_total", "Shards given up because another worker owns them."),
+		handedOver:      counter("standpipe_leases_handed_over_total", "Shards drained and handed to another worker, to balance the fleet or to stop."),
+		givenUp:         counter("standpipe_leases_given_up_total", "Shards given up because they made no progress. Must stay 0."),
+		heartbeatErrors: counters("standpipe_heartbeat_errors_total", "Heartbeats that were not stored. After a lease duration of them the worker stops reading.", "class"),
+		failures:        counter("standpipe_shard_failures_total", "Times a shard's delivery ended with an error and was begun again."),
 	}
 	// A series that is there from the start lets rate() see the first event.
 	for _, r := range standpipe.SealReasons {
@@ -72,6 +76,7 @@ func newMetrics(reg prometheus.Registerer, budget *Budget) *metrics {
 	for _, c := range []standpipe.Class{standpipe.Retryable, standpipe.Throttled, standpipe.Denied, standpipe.NotFound} {
 		m.attemptsFailed.WithLabelValues(string(c))
 		m.readErrors.WithLabelValues(string(c))
+		m.heartbeatErrors.WithLabelValues(string(c))
 	}
 	m.throttled.WithLabelValues(opGetRecords)
 	if reg == nil {
@@ -79,7 +84,7 @@ func newMetrics(reg prometheus.Registerer, budget *Budget) *metrics {
 	}
 	reg.MustRegister(m.readRecords, m.readBytes, m.behind, m.checkpointAge, m.throttled, m.readErrors, m.records, m.bytes,
 		m.objects, m.sealed, m.lines, m.encodedBytes, m.dropped, m.corrupt, m.gaps, m.rereads, m.duration, m.attemptsFailed,
-		m.leaseLost, m.failures,
+		m.leaseLost, m.handedOver, m.givenUp, m.heartbeatErrors, m.failures,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_buffer_bytes", Help: "Bytes taken from the process's budget."},
 			func() float64 { return float64(budget.Used()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_buffer_limit_bytes", Help: "The budget."},
@@ -122,6 +127,14 @@ func (w *Worker) registerStates(reg prometheus.Registerer) {
 	reg.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_leases_owned", Help: "Shards this worker delivers now."},
 			func() float64 { return float64(w.owned()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_leases_unowned", Help: "Shards that could be delivered and are with nobody, as of this worker's last look."},
+			func() float64 { return float64(w.Fleet().Unowned) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_leases_starved", Help: "Shards that nobody may take, because the workers' limits (Standpipe.Lease.MaxShards) add up to too little. Must be 0."},
+			func() float64 { return float64(w.Fleet().Starved) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_workers", Help: "Workers that live, this one included, as of its last look."},
+			func() float64 { return float64(len(w.Fleet().Workers)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "standpipe_heartbeat_age_seconds", Help: "Time since this worker's last heartbeat was stored; 0 where nobody waits for one."},
+			func() float64 { return w.pulse.silence().Seconds() }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "standpipe_delivery_freshness_seconds",
 			Help: "Age of the oldest record taken and not yet committed, 0 when there is none (Firehose: DeliveryToS3.DataFreshness).",
@@ -161,7 +174,7 @@ func (w *Worker) freshness(now time.Time) (oldest time.Duration) {
 func (w *Worker) lag(now time.Time) (most time.Duration) {
 	for _, s := range w.Status() {
 		switch {
-		case s.State == StateEnded:
+		case s.State == StateEnded || s.State == StateElsewhere:
 		case s.ReadAt.IsZero() && !s.Committed.IsZero():
 			most = max(most, now.Sub(s.Committed))
 		case s.ReadAt.IsZero():

@@ -65,8 +65,14 @@ standpipe_delivery_objects_total COUNTER Objects made visible (Firehose: Deliver
 standpipe_delivery_records_total COUNTER Stream records delivered (Firehose: DeliveryToS3.Records).
 standpipe_delivery_sealed_total COUNTER Flushes by the reason they were cut.
 standpipe_gaps_total COUNTER Stretches of a shard that retention had trimmed before they were read. Must stay 0.
+standpipe_heartbeat_age_seconds GAUGE Time since this worker's last heartbeat was stored; 0 where nobody waits for one.
+standpipe_heartbeat_errors_total COUNTER Heartbeats that were not stored. After a lease duration of them the worker stops reading.
 standpipe_lease_lost_total COUNTER Shards given up because another worker owns them.
+standpipe_leases_given_up_total COUNTER Shards given up because they made no progress. Must stay 0.
+standpipe_leases_handed_over_total COUNTER Shards drained and handed to another worker, to balance the fleet or to stop.
 standpipe_leases_owned GAUGE Shards this worker delivers now.
+standpipe_leases_starved GAUGE Shards that nobody may take, because the workers' limits (Standpipe.Lease.MaxShards) add up to too little. Must be 0.
+standpipe_leases_unowned GAUGE Shards that could be delivered and are with nobody, as of this worker's last look.
 standpipe_lines_total COUNTER Lines delivered.
 standpipe_read_behind_latest_seconds GAUGE How far the last page was behind the tip of the shard (Firehose: KinesisMillisBehindLatest).
 standpipe_read_bytes_total COUNTER Payload bytes read (Firehose: DataReadFromKinesisStream.Bytes).
@@ -78,6 +84,7 @@ standpipe_rereads_total COUNTER Times a shard was read again from its checkpoint
 standpipe_retention_headroom_seconds GAUGE Retention of the stream minus the age of the oldest record not committed: at 0 records are lost.
 standpipe_shard_failures_total COUNTER Times a shard's delivery ended with an error and was begun again.
 standpipe_shards GAUGE Shards of this worker by state.
+standpipe_workers GAUGE Workers that live, this one included, as of its last look.
 `
 
 func TestTheCatalogueOfMetricsIsWhatDashboardsKnow(t *testing.T) {

@@ -259,7 +259,7 @@ func TestARestartDuringAnOutageOfTheStoreIsOneClearError(t *testing.T) {
 			"DescribeStreamSummary": "describe the stream",
 			"ListShards":            "list shards",
 			"probe":                 "ExtendedS3DestinationConfiguration.BucketARN",
-			"list":                  "list leases",
+			"roster":                "list leases",
 			"create":                "create lease of " + string(shardID(0)),
 		} {
 			p := r.boot()

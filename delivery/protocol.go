@@ -89,7 +89,7 @@ func (p *protocol) write(ctx context.Context, op string, u checkpoint.Update, ju
 	}()
 	for {
 		var row checkpoint.Lease
-		refused := attempt(ctx, callLimit, func(ctx context.Context) (err error) {
+		refused := p.hold.attempt(ctx, callLimit, func(ctx context.Context) (err error) {
 			row, err = p.store.Update(ctx, u)
 			return err
 		})
@@ -408,24 +408,19 @@ func (p *protocol) writePlan(ctx context.Context, i *Intent, plan Plan) error {
 	return nil
 }
 
-// take makes the lease ours, at the state it is in now.
+// take makes the lease ours, if nobody has written to it since it was read.
+// errLeaseLost: somebody has.
 func (p *protocol) take(ctx context.Context, me string) error {
-	for {
-		l := p.lease
-		err := p.write(ctx, "take", checkpoint.Take(l, me), func(row checkpoint.Lease) answer {
-			switch {
-			case row.Owner == me && row.Epoch == l.Epoch+1:
-				return applied
-			case row.Counter == l.Counter:
-				return notApplied
-			}
-			p.lease = row
-			return lost
-		})
-		if !errors.Is(err, errLeaseLost) {
-			return err
+	l := p.lease
+	return p.write(ctx, "take", checkpoint.Take(l, me), func(row checkpoint.Lease) answer {
+		switch {
+		case row.Owner == me && row.Epoch == l.Epoch+1:
+			return applied
+		case row.Counter == l.Counter:
+			return notApplied
 		}
-	}
+		return lost
+	})
 }
 
 // advance moves the checkpoint without an intent: the at-least-once mode.
@@ -441,9 +436,10 @@ func (p *protocol) advance(ctx context.Context, to standpipe.Position, seen time
 	})
 }
 
-// release gives the lease up, so that nobody has to wait for it to expire.
-func (p *protocol) release(ctx context.Context) error {
-	return p.write(ctx, "release", checkpoint.Release(p.lease, ""), func(row checkpoint.Lease) answer {
+// release gives the lease up, so that nobody has to wait for it to expire; a
+// successor, if named, comes first.
+func (p *protocol) release(ctx context.Context, successor string) error {
+	return p.write(ctx, "release", checkpoint.Release(p.lease, successor), func(row checkpoint.Lease) answer {
 		if row.Owner != p.lease.Owner || row.Epoch != p.lease.Epoch {
 			return applied // released by us, or taken since: free of us in any case
 		}

@@ -57,12 +57,17 @@ type shard struct {
 	sealed  []*flush       // cut, not yet delivered, in order
 	rebuilt []*sink.Writer // lost objects of a repair, in no intent yet
 	taken   int64          // bytes taken from the budget
+	handing bool           // draining for a successor
 	need    int64          // bytes the next page is known to need, 0 if unknown
 
 	router   router
 	splitter splitter
 	hand     inHand
 	emit     func(line []byte, newline bool) // appendLine, made once so that a record allocates nothing
+
+	cutOff   func() bool // see pulse.cutOff
+	progress progress
+	epoch    atomic.Int64 // of the lease that was taken, for whoever compares it with the row
 
 	// status is written here and read by whoever asks.
 	status atomic.Pointer[ShardStatus]
@@ -90,7 +95,10 @@ func newShard(w *Worker, lease checkpoint.Lease, info standpipe.Shard) *shard {
 	}
 	s.splitter = newSplitter(w.settings, info)
 	s.emit = s.appendLine
+	s.cutOff = w.pulse.cutOff
+	s.progress.expect(0)
 	hold := w.holder(log, func(why string) { s.state.Holding = why; s.publishStatus() })
+	hold.expect = s.progress.expect
 	s.protocol = &protocol{
 		lease: lease, store: w.parts.Store, sink: w.parts.Sink, hold: hold, policy: w.settings.Absence,
 		rebuild: s.rebuild, published: s.delivered, random: s.randomHex, breaks: w.breaks, inline: w.inline,
@@ -156,8 +164,9 @@ func (s *shard) follow(reading, working context.Context) error {
 // step does the next thing the shard is ready for: seal by age, wait, or take
 // one page all the way. It is the whole loop; tests call it directly.
 func (s *shard) step(reading, working context.Context) error {
+	s.progress.expect(0)
 	if reading.Err() != nil {
-		return s.drain(working)
+		return s.drain(working, successorOf(reading))
 	}
 	now := time.Now()
 	if s.current.set.Due(now) {
@@ -170,6 +179,12 @@ func (s *shard) step(reading, working context.Context) error {
 		wait(reading, until)
 		return nil
 	}
+	if s.cutOff() {
+		s.state.Holding = "the checkpoint store takes no heartbeat: others may own this shard by now"
+		s.publishStatus()
+		wait(reading, now.Add(cutOffPause))
+		return nil
+	}
 	room, err := s.reserve(reading, working)
 	if err != nil || room == 0 {
 		return err
@@ -179,6 +194,9 @@ func (s *shard) step(reading, working context.Context) error {
 	}
 	return s.take(working)
 }
+
+// cutOffPause is how often a shard asks whether its worker is still cut off.
+const cutOffPause = time.Second
 
 // next is when there is something to do: read, or seal what gets too old.
 func (s *shard) next() time.Time {
@@ -209,7 +227,9 @@ func (s *shard) reserve(reading, working context.Context) (room int64, err error
 		}
 		s.state.Holding = "waiting for memory"
 		s.publishStatus()
+		s.progress.expect(endless)
 		err := s.parts.Budget.Acquire(reading, want)
+		s.progress.expect(0)
 		s.state.Holding = ""
 		if err != nil {
 			return 0, nil // stopped: the next step drains
@@ -468,22 +488,51 @@ func (s *shard) endShard(working context.Context, named []standpipe.Shard) error
 	return errShardEnded
 }
 
-// errDrained: intake was stopped, everything taken is committed, the lease is free.
+// errDrained: intake was stopped, everything taken is committed or in a
+// prepared flush, the lease is free.
 var errDrained = errors.New("drained")
 
-// drain delivers what is buffered and gives the lease up.
-func (s *shard) drain(working context.Context) error {
+// errIntentLeft: a drain stops at a prepared flush that takes long to finish.
+// The successor can finish it as well, and goes on sooner.
+var errIntentLeft = errors.New("the prepared flush is left to the successor")
+
+// settleLimit is how long a hand-over waits for a prepared flush to become visible.
+const settleLimit = 2 * time.Second
+
+// drain delivers what is buffered and gives the lease up, to successor if that
+// names a worker.
+func (s *shard) drain(working context.Context, successor string) error {
 	s.enter(StateDraining)
-	if err := s.seal(working, standpipe.SealShutdown); err != nil {
+	reason := standpipe.SealShutdown
+	if successor != "" {
+		reason = standpipe.SealHandoff
+		s.handing = true
+	}
+	if err := s.seal(working, reason); err != nil {
 		return err
 	}
-	if err := s.deliverSealed(working); err != nil {
+	switch err := s.deliverSealed(working); {
+	case errors.Is(err, errIntentLeft):
+		s.log.Info("leaving a prepared flush to the successor", zap.String("successor", successor))
+	case err != nil:
 		return err
 	}
-	if err := s.protocol.release(working); err != nil {
+	if err := s.protocol.release(working, successor); err != nil {
 		return err
 	}
 	return errDrained
+}
+
+// settle finishes the flush that was just prepared, or, when the shard is
+// being handed over and that takes long, leaves it to the successor. What is
+// under way then is what a crash would leave: the successor's settle is made for it.
+func (s *shard) settle(ctx context.Context) error {
+	if s.handing {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, settleLimit, errIntentLeft)
+		defer cancel()
+	}
+	return s.protocol.settle(ctx)
 }
 
 // discard forgets everything not committed: the range is read again.

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/consumer"
 )
 
@@ -23,13 +24,15 @@ const (
 	StateEnded      State = "ended"    // delivered to its end
 	StateReleased   State = "released"
 	StateLost       State = "lost"
-	StateFailed     State = "failed" // will be begun again
+	StateFailed     State = "failed"    // will be begun again
+	StateElsewhere  State = "elsewhere" // another worker delivers it
+	StateUnowned    State = "unowned"   // could be delivered, and is with nobody
 )
 
 // States lists every state, for pre-created metrics series.
 var States = []State{
 	StateWaiting, StateOpening, StateRecovering, StateDelivering, StateDraining,
-	StateEnded, StateReleased, StateLost, StateFailed,
+	StateEnded, StateReleased, StateLost, StateFailed, StateElsewhere, StateUnowned,
 }
 
 // A ShardStatus is what a person wants to know of one shard.
@@ -39,7 +42,10 @@ type ShardStatus struct {
 	Parents []standpipe.ShardID
 	// WaitingFor are the parents that have to end first.
 	WaitingFor []standpipe.ShardID
-	Checkpoint standpipe.Position
+	// Owner is the worker that has the lease, "" when nobody has; Successor is
+	// who may take it first then.
+	Owner, Successor string
+	Checkpoint       standpipe.Position
 	// Committed is the arrival time of the last committed record.
 	Committed time.Time
 	// Behind is how far the last page was from the tip, at ReadAt.
@@ -101,6 +107,7 @@ func (s *shard) enter(state State) {
 func (s *shard) publishStatus() {
 	c := s.state
 	c.Checkpoint, c.Committed = s.lease().Checkpoint, s.lease().Seen
+	c.Owner, c.Successor = s.lease().Owner, s.lease().Successor
 	c.Oldest, c.OldestArrival, c.BufferedRecords = time.Time{}, time.Time{}, 0
 	for _, f := range append(s.sealed[:len(s.sealed):len(s.sealed)], s.current) {
 		if f == nil || f.set.Empty() {
@@ -169,4 +176,107 @@ func (s *shard) delivered(i Intent, plan Plan) {
 		s.metrics.checkpointAge.WithLabelValues(string(s.origin.Shard)).Set(float64(plan.Seen.UnixMilli()) / 1000)
 	}
 	s.publishStatus()
+}
+
+// Status is what every shard is doing, ordered by shard id.
+func (w *Worker) Status() []ShardStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]ShardStatus, 0, len(w.shards))
+	for _, r := range w.shards {
+		st := r.last
+		if r.shard != nil {
+			st = *r.shard.status.Load()
+		}
+		all = append(all, st)
+	}
+	slices.SortFunc(all, func(a, b ShardStatus) int {
+		if a.Shard < b.Shard {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Stream is the source as it described itself; zero before Run has asked.
+func (w *Worker) Stream() standpipe.Stream {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stream
+}
+
+// show sets what a lease tells of a shard that does not run here.
+func (c *ShardStatus) show(l checkpoint.Lease, waitingFor []standpipe.ShardID, holder string) {
+	c.Shard, c.Parents, c.Checkpoint, c.Committed = l.Shard, l.Parents, l.Checkpoint, l.Seen
+	c.Owner, c.Successor, c.WaitingFor = l.Owner, l.Successor, waitingFor
+	c.Holding, c.Error, c.Pending = "", "", nil
+	c.Oldest, c.OldestArrival, c.BufferedRecords = time.Time{}, time.Time{}, 0
+	switch {
+	case l.Checkpoint.AtEnd():
+		c.State = StateEnded
+	case len(waitingFor) > 0:
+		c.State = StateWaiting
+	case holder != "":
+		c.State = StateElsewhere
+	default:
+		c.State = StateUnowned
+	}
+}
+
+// A Fleet is what a worker saw of all workers when it last looked.
+type Fleet struct {
+	// Workers are those that live, this one included, by id.
+	Workers []FleetWorker
+	// Unowned is the number of shards that could be delivered and are with
+	// nobody. More than 0 is normal for seconds after a worker came or went.
+	Unowned int
+	// Starved is the number of shards that nobody may take, because the
+	// workers' capacities add up to too little.
+	Starved int
+	// CutOff says that this worker's heartbeats are not stored and it has
+	// stopped reading.
+	CutOff bool
+}
+
+// A FleetWorker is one worker and the number of shards it delivers.
+type FleetWorker struct {
+	checkpoint.Worker
+	Shards int
+}
+
+// Fleet is what this worker saw of the others.
+func (w *Worker) Fleet() Fleet {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.fleet
+	f.CutOff = w.pulse.cutOff()
+	return f
+}
+
+// show takes note of a look for status, and says aloud when limits leave
+// shards with nobody.
+func (l *loop) show(plan checkpoint.Plan) {
+	f := Fleet{Starved: plan.Starved}
+	shards := map[string]int{}
+	for _, s := range l.view.Seats {
+		shards[s.Holder]++
+	}
+	f.Unowned = shards[""]
+	for _, w := range l.view.Workers {
+		f.Workers = append(f.Workers, FleetWorker{w, shards[w.ID]})
+	}
+	l.mu.Lock()
+	before := l.fleet
+	l.fleet = f
+	l.mu.Unlock()
+	switch {
+	case plan.Starved > 0 && before.Starved == 0:
+		l.log.Error("shards are with nobody: raise Standpipe.Lease.MaxShards or add workers", zap.Int("shards", plan.Starved), zap.Int("workers", len(f.Workers)))
+	case plan.Starved == 0 && before.Starved > 0:
+		l.log.Info("every shard has a worker again")
+	}
+	if len(before.Workers) != len(f.Workers) && len(before.Workers) > 0 {
+		l.log.Info("the fleet changed", zap.Int("workers", len(f.Workers)), zap.Int("before", len(before.Workers)))
+	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAStopDuringTheStartIsNoError(t *testing.T) {
-	for _, op := range []string{"DescribeStreamSummary", "probe", "ListShards", "list", "create"} {
+	for _, op := range []string{"DescribeStreamSummary", "probe", "ListShards", "roster", "create"} {
 		t.Run(op, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, 2)

@@ -1,0 +1,55 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// stuckAfter is how long the worker's loop, which turns every second, may
+// stand still before a restart would help.
+const stuckAfter = time.Minute
+
+// Live reports what only a restart mends: a loop that no longer turns, or a
+// shard that did not end when it was given up. An outage of a peer holds
+// shards, never the loop.
+func (w *Worker) Live() error {
+	if err := w.turning(); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, r := range w.shards {
+		if r.givenUp && r.shard.progress.overdue(time.Now().Add(-stallAfter)) {
+			return fmt.Errorf("%s was given up and does not end", id)
+		}
+	}
+	return nil
+}
+
+func (w *Worker) turning() error {
+	if beat := w.beat.Load(); beat != 0 {
+		if still := time.Since(time.Unix(beat, 0)); still > stuckAfter {
+			return fmt.Errorf("the worker has stood still for %s", still.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// Ready reports why the worker does not deliver: it has not begun, or shards
+// have failed.
+func (w *Worker) Ready() error {
+	if !w.begun.Load() {
+		return errors.New("not started yet: the stream, the checkpoint store or the destination has not answered")
+	}
+	var reasons []error
+	if w.pulse.cutOff() {
+		reasons = append(reasons, fmt.Errorf("no heartbeat was stored for %s", w.pulse.silence().Round(time.Second)))
+	}
+	for _, s := range w.Status() {
+		if s.State == StateFailed {
+			reasons = append(reasons, fmt.Errorf("%s: %s", s.Shard, s.Error))
+		}
+	}
+	return errors.Join(reasons...)
+}

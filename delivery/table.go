@@ -1,0 +1,283 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/internal/backoff"
+)
+
+// restarts is how long a shard that failed rests before it is begun again.
+var restarts = backoff.Policy{Min: time.Second, Max: time.Minute}
+
+// running is the worker's view of one shard, whoever delivers it.
+type running struct {
+	shard    *shard // while its goroutine lives here
+	stop     context.CancelCauseFunc
+	abandon  context.CancelCauseFunc
+	to       string             // whom it is being handed to
+	handing  bool               // it is being handed over, to whomever
+	givenUp  bool               // it was stalled, and its goroutine has not ended yet
+	lost     bool               // another process owns it, in a store that cannot be shared
+	from     standpipe.Position // the checkpoint it was begun at
+	failures int                // in a row, without a commit in between
+	resume   time.Time          // not before, after it ended untimely
+	last     ShardStatus        // what is shown while it does not run here
+}
+
+// errNotTaken: another worker was faster.
+var errNotTaken = errors.New("another worker took the lease first")
+
+// errStalled: the shard made no progress.
+var errStalled = fmt.Errorf("no progress for %s", stallAfter)
+
+// launched makes the shard of a lease and puts it into the table.
+func (w *Worker) launched(l checkpoint.Lease, stop, abandon context.CancelCauseFunc) *shard {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.row(l.Shard)
+	r.shard = newShard(w, l, standpipe.Shard{ID: l.Shard, Parents: l.Parents, HashStart: l.HashStart, HashEnd: l.HashEnd})
+	r.stop, r.abandon, r.from, r.to, r.handing = stop, abandon, l.Checkpoint, "", false
+	return r.shard
+}
+
+func (w *Worker) row(id standpipe.ShardID) *running {
+	r := w.shards[id]
+	if r == nil {
+		r = &running{last: ShardStatus{Shard: id}}
+		w.shards[id] = r
+	}
+	return r
+}
+
+// deliver takes the lease and runs the shard. A panic in one shard is that
+// shard's failure: it is reported with its stack and the shard begun again.
+func (l *loop) deliver(reading, working context.Context, s *shard) (f finish) {
+	f.shard = s.origin.Shard
+	defer func() {
+		if p := recover(); p != nil {
+			f.reason, f.err = standpipe.StopFailed, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if err := l.open(reading, s); err != nil {
+		f.reason, f.err = standpipe.StopFailed, err
+		if reading.Err() != nil && working.Err() == nil {
+			f.reason, f.err = standpipe.StopShutdown, nil // stopped before it was taken
+			s.enter(StateReleased)
+		}
+		return f
+	}
+	f.reason, f.err = s.run(reading, working)
+	if f.reason == standpipe.StopShutdown {
+		if f.to = successorOf(reading); f.to != "" {
+			l.pulse.nudge(working, f.to)
+		}
+	}
+	return f
+}
+
+// open takes the lease, when it is this shard's turn.
+func (l *loop) open(reading context.Context, s *shard) error {
+	select {
+	case l.opening <- struct{}{}:
+	case <-reading.Done():
+		return context.Cause(reading)
+	}
+	defer func() { <-l.opening }()
+	if reading.Err() != nil {
+		return context.Cause(reading)
+	}
+	err := s.protocol.take(reading, l.settings.Worker)
+	if errors.Is(err, errLeaseLost) {
+		return errNotTaken
+	}
+	if err == nil {
+		s.epoch.Store(s.lease().Epoch)
+	}
+	return err
+}
+
+// landed takes note of how a shard's goroutine ended.
+func (w *Worker) landed(f finish) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.shards[f.shard]
+	r.last = *r.shard.status.Load()
+	r.last.Buffered = 0 // given back, however it ended
+	r.shard, r.givenUp, r.handing, r.to = nil, false, false, ""
+	w.metrics.forget(f.shard)
+	log := w.log.With(zap.String("shard", string(f.shard)), zap.String("reason", string(f.reason)))
+	switch {
+	case errors.Is(f.err, errNotTaken):
+		// The next look shows whose it is. A moment's rest keeps a store that
+		// shows old rows from being asked in a tight loop.
+		r.resume = time.Now().Add(restarts.Min)
+		r.last.State = StateUnowned
+		log.Debug("not taken", zap.Error(f.err))
+	case f.reason == standpipe.StopShardEnd:
+	case f.reason == standpipe.StopLeaseLost:
+		r.lost = w.settings.Lease.Duration == 0
+		log.Warn("lease lost")
+	case f.reason == standpipe.StopFailed:
+		if r.last.Checkpoint != r.from {
+			r.failures = 0
+		}
+		r.failures++
+		wait := restarts.Delay(r.failures, w.random())
+		r.resume = time.Now().Add(wait)
+		r.last.State, r.last.Error = StateFailed, f.err.Error()
+		w.metrics.failures.Inc()
+		log.Error("delivery failed, beginning again", zap.Error(f.err), zap.Duration("after", wait))
+	case f.to != "":
+		w.metrics.handedOver.Inc()
+		log.Info("handed over", zap.String("successor", f.to))
+	default:
+		log.Info("released")
+	}
+}
+
+// me is what the plan has to know of this worker.
+func (w *Worker) me() checkpoint.Me {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	me := checkpoint.Me{
+		ID: w.settings.Worker, Capacity: w.settings.Lease.Capacity,
+		Held: map[standpipe.ShardID]string{}, Fixed: map[standpipe.ShardID]bool{}, Refused: map[standpipe.ShardID]bool{},
+	}
+	for id, r := range w.shards {
+		switch {
+		case r.givenUp || r.lost:
+			me.Refused[id] = true
+		case r.shard != nil:
+			me.Held[id] = r.to
+			me.Fixed[id] = r.handing
+		case now.Before(r.resume) && r.last.State == StateFailed && r.last.Owner == w.settings.Worker:
+			me.Held[id], me.Fixed[id] = "", true
+		case now.Before(r.resume):
+			me.Refused[id] = true
+		}
+	}
+	return me
+}
+
+// note compares the table with the leases. A shard whose lease another worker
+// took ends; what does not run here is shown as the leases say.
+func (w *Worker) note(roster checkpoint.Roster, v checkpoint.View) {
+	holders := make(map[standpipe.ShardID]string, len(v.Seats))
+	for _, s := range v.Seats {
+		holders[s.Shard] = s.Holder
+	}
+	leased := make(map[standpipe.ShardID]bool, len(roster.Leases))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for _, l := range roster.Leases {
+		leased[l.Shard] = true
+		r := w.row(l.Shard)
+		if r.shard != nil {
+			if epoch := r.shard.epoch.Load(); epoch > 0 && l.Epoch > epoch {
+				r.abandon(errLeaseLost)
+			}
+			continue
+		}
+		if r.last.State == StateFailed && (now.Before(r.resume) || l.Owner == w.settings.Worker) {
+			r.last.Owner = l.Owner
+			continue
+		}
+		r.last.show(l, v.Waiting[l.Shard], holders[l.Shard])
+	}
+	for id, r := range w.shards {
+		if !leased[id] && r.shard == nil {
+			delete(w.shards, id) // finished long ago, and removed
+		}
+	}
+}
+
+// rested is how long it is until the first shard may begin again, if any rests.
+func (w *Worker) rested(now time.Time) (first time.Duration, any bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.shards {
+		if r.shard == nil && !r.resume.IsZero() && r.resume.After(now) {
+			if d := r.resume.Sub(now); !any || d < first {
+				first, any = d, true
+			}
+		}
+	}
+	return first, any
+}
+
+// handing counts the shards that are being handed over.
+func (w *Worker) handing() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.shards {
+		if r.shard != nil && r.handing {
+			n++
+		}
+	}
+	return n
+}
+
+// give ends a shard's intake; when it is drained its lease goes to the successor.
+func (w *Worker) give(m checkpoint.Move) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if r := w.shards[m.Shard]; r != nil && r.shard != nil && !r.handing {
+		r.handing, r.to = true, m.To
+		r.stop(handOver{m.To})
+	}
+}
+
+// stopAll ends the intake of every shard that is not being handed over.
+func (w *Worker) stopAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.shards {
+		if r.shard != nil && !r.handing {
+			r.handing = true
+			r.stop(handOver{})
+		}
+	}
+}
+
+// stalled gives a shard up if it runs here under this lease and makes no
+// progress. It reports whether it did.
+func (w *Worker) stalled(l checkpoint.Lease) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.shards[l.Shard]
+	if r == nil || r.shard == nil || r.givenUp || l.Owner != w.settings.Worker || l.Epoch != r.shard.epoch.Load() || !r.shard.progress.overdue(time.Now()) {
+		return false
+	}
+	r.givenUp = true
+	r.abandon(errStalled)
+	return true
+}
+
+// A handOver is why intake ends: the lease is to be given up, to a successor
+// if one is named.
+type handOver struct{ to string }
+
+func (h handOver) Error() string {
+	if h.to == "" {
+		return "the worker stops"
+	}
+	return "handed over to " + h.to
+}
+
+// successorOf names whom a shard is handed to whose intake was ended.
+func successorOf(reading context.Context) string {
+	if h, ok := errors.AsType[handOver](context.Cause(reading)); ok {
+		return h.to
+	}
+	return ""
+}
