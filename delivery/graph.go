@@ -58,3 +58,24 @@ func missing(listed []standpipe.Shard, leases []checkpoint.Lease) []newcomer {
 	})
 	return news
 }
+
+// generations cuts newcomers, which come children first, into runs in which
+// no shard is a parent of another: what is in one run can be made in any order.
+func generations(news []newcomer) (runs [][]newcomer) {
+	parents := map[standpipe.ShardID]bool{}
+	begin := 0
+	for n, s := range news {
+		if parents[s.ID] {
+			runs = append(runs, news[begin:n])
+			begin = n
+			clear(parents)
+		}
+		for _, p := range s.Parents {
+			parents[p] = true
+		}
+	}
+	if begin < len(news) {
+		runs = append(runs, news[begin:])
+	}
+	return runs
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -100,16 +101,33 @@ func (w *Worker) sync(ctx context.Context) error {
 			start.Time = time.Now().UTC()
 		}
 	}
-	for _, s := range missing(listed, leases) {
-		from := start
-		if s.descends {
-			from = consumer.Start{Position: standpipe.Position{Sequence: standpipe.TrimHorizon}}
-		}
-		if err := w.create(ctx, s.Shard, from); err != nil {
+	for _, batch := range generations(missing(listed, leases)) {
+		if err := w.createAll(ctx, batch, start); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// createAll makes the leases of shards none of which is another's parent, a
+// bounded number at a time.
+func (w *Worker) createAll(ctx context.Context, news []newcomer, start consumer.Start) error {
+	tokens := make(chan struct{}, opensAtOnce)
+	errs := make([]error, len(news))
+	var group sync.WaitGroup
+	for n, s := range news {
+		from := start
+		if s.descends {
+			from = consumer.Start{Position: standpipe.Position{Sequence: standpipe.TrimHorizon}}
+		}
+		tokens <- struct{}{}
+		group.Go(func() {
+			defer func() { <-tokens }()
+			errs[n] = w.create(ctx, s.Shard, from)
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 // sameStream refuses positions of another stream of the same name.

@@ -1,0 +1,577 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/consumer"
+)
+
+// shared makes the rig's workers a fleet.
+func shared(r *rig) { r.settings.Lease.Duration = 10 * time.Second }
+
+// held is the number of shards a node delivers now.
+func (p *node) held() (n int) {
+	for _, s := range p.Status() {
+		switch s.State {
+		case StateOpening, StateRecovering, StateDelivering, StateDraining:
+			n++
+		}
+	}
+	return n
+}
+
+// balanced says that the nodes hold all shards that can be delivered, evenly.
+func (r *rig) balanced(nodes ...*node) bool {
+	want, least, most, sum := 0, 1<<30, 0, 0
+	for _, l := range r.leases() {
+		if !l.Checkpoint.AtEnd() {
+			want++
+		}
+	}
+	for _, p := range nodes {
+		n := p.held()
+		least, most, sum = min(least, n), max(most, n), sum+n
+	}
+	return want > 0 && sum == want && most-least <= 1
+}
+
+// pauses measures, for each shard, the longest time in which nobody fetched it.
+type pauses struct {
+	mu      sync.Mutex
+	last    map[standpipe.ShardID]time.Time
+	longest map[standpipe.ShardID]time.Duration
+}
+
+func (p *pauses) saw(id standpipe.ShardID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if last, ok := p.last[id]; ok {
+		p.longest[id] = max(p.longest[id], now.Sub(last))
+	}
+	p.last[id] = now
+}
+
+func (p *pauses) most() (most time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.longest {
+		most = max(most, d)
+	}
+	return most
+}
+
+// sampled notes, every 100 ms until ctx ends, which shards are delivered by
+// anybody who reads.
+func (p *pauses) sample(ctx context.Context, nodes func() []*node) {
+	for ctx.Err() == nil {
+		for _, n := range nodes() {
+			for _, s := range n.Status() {
+				if s.State == StateDelivering {
+					p.saw(s.Shard)
+				}
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func TestARollingRestartOfThreeWorkersPausesNoShardForFiveSecondsAndDeliversNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 12, shared)
+		nodes := []*node{r.start(), r.start(), r.start()}
+		r.until("balanced", func() bool { return r.balanced(nodes...) })
+		var mu sync.Mutex
+		ever := slices.Clone(nodes)
+		all := func() []*node { mu.Lock(); defer mu.Unlock(); return slices.Clone(ever) }
+		p := &pauses{last: map[standpipe.ShardID]time.Time{}, longest: map[standpipe.ShardID]time.Duration{}}
+		ctx, stop := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { p.sample(ctx, all) })
+		n := 0
+		load := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
+				r.events(n, n+25)
+				n += 25
+			}
+		}
+		load(15 * time.Second)
+		handed := 0.0
+		for k := range 3 {
+			old := nodes[k]
+			nodes[k] = r.start() // the new one comes first, as a rolling deploy does it
+			mu.Lock()
+			ever = append(ever, nodes[k])
+			mu.Unlock()
+			load(12 * time.Second)
+			old.stop()
+			load(6 * time.Second)
+			<-old.done
+			if old.err != nil {
+				t.Error(old.err)
+			}
+			if lost := old.metric("standpipe_lease_lost_total", ""); lost != 0 {
+				t.Errorf("worker %d lost %v leases", k+1, lost)
+			}
+			handed += old.metric("standpipe_leases_handed_over_total", "")
+		}
+		load(10 * time.Second)
+		r.until("balanced", func() bool { return r.balanced(nodes...) })
+		r.delivered()
+		stop()
+		group.Wait()
+		t.Logf("longest pause of a shard %v, %v hand-overs by those who left", p.most(), handed)
+		if p.most() > 5*time.Second {
+			t.Errorf("a shard stood still for %v", p.most())
+		}
+		for _, p := range nodes {
+			if n := p.metric("standpipe_rereads_total", ""); n != 0 {
+				t.Errorf("%v ranges were read again", n)
+			}
+			if err := p.end(); err != nil {
+				t.Error(err)
+			}
+		}
+		r.verify()
+		r.idle()
+		if ws := r.roster().Workers; len(ws) != 0 {
+			t.Errorf("rows of workers were left: %+v", ws)
+		}
+	})
+}
+
+// owners is who has each lease, and at which epoch.
+func (r *rig) owners() map[standpipe.ShardID]string {
+	r.t.Helper()
+	owners := map[standpipe.ShardID]string{}
+	for _, l := range r.leases() {
+		owners[l.Shard] = fmt.Sprint(l.Owner, " at epoch ", l.Epoch)
+	}
+	return owners
+}
+
+func (r *rig) roster() checkpoint.Roster {
+	r.t.Helper()
+	all, err := r.store.Roster(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
+
+func TestALoneWorkerThatStopsReleasesEverythingAndTheNextStartTakesItAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 8, shared)
+		p := r.start()
+		r.events(0, 100)
+		r.until("all shards are delivered here", func() bool { return p.held() == 8 })
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range r.leases() {
+			if l.Owner != "" || l.Successor != "" {
+				t.Errorf("lease after the stop: %+v", l)
+			}
+		}
+		p = r.start()
+		time.Sleep(time.Second)
+		if n := p.held(); n != 8 {
+			t.Errorf("%d shards a second after the start, want 8", n)
+		}
+		r.delivered()
+		_ = p.end()
+		r.verify()
+	})
+}
+
+func TestACrashedWorkersShardsAreReadAgainWithinTwoLeaseDurations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 9, shared)
+		nodes := []*node{r.start(), r.start(), r.start()}
+		r.events(0, 200)
+		r.until("balanced", func() bool { return r.balanced(nodes...) })
+		nodes[1].crash()
+		time.Sleep(20 * time.Second)
+		if !r.balanced(nodes[0], nodes[2]) {
+			t.Errorf("20 s after the crash the others hold %d and %d", nodes[0].held(), nodes[2].held())
+		}
+		r.events(200, 400)
+		r.delivered()
+		_, _ = nodes[0].end(), nodes[2].end()
+		r.verify()
+	})
+}
+
+func TestTenLeaseDurationsOfBackPressureLoseNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6, shared, func(r *rig) { r.budget = NewBudget(8 << 20) })
+		nodes := []*node{r.start(), r.start()}
+		r.until("balanced", func() bool { return r.balanced(nodes...) })
+		owners := r.owners()
+		for _, p := range nodes {
+			p.gate.refuse(unavailable("s3"), sinkCalls...)
+		}
+		for n := range 100 { // a lease duration ten times over
+			r.events(n*20, n*20+20)
+			time.Sleep(time.Second)
+		}
+		if diff := cmp.Diff(owners, r.owners()); diff != "" {
+			t.Error(diff)
+		}
+		for _, p := range nodes {
+			p.gate.set(nil)
+		}
+		r.delivered()
+		for _, p := range nodes {
+			if n := p.metric("standpipe_lease_lost_total", ""); n != 0 {
+				t.Errorf("%v leases lost", n)
+			}
+			if err := p.end(); err != nil {
+				t.Error(err)
+			}
+		}
+		r.verify()
+	})
+}
+
+func TestAnOutageOfTheStoreOfTenMinutesMovesNoLeaseAndReadersComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6, shared)
+		nodes := []*node{r.start(), r.start()}
+		r.events(0, 100)
+		r.until("balanced", func() bool { return r.balanced(nodes...) })
+		owners := r.owners()
+		for _, p := range nodes {
+			p.gate.refuse(unavailable("dynamodb"), storeCalls...)
+		}
+		time.Sleep(10 * time.Minute)
+		r.events(100, 200)
+		for _, p := range nodes {
+			p.gate.set(nil)
+			time.Sleep(3 * time.Second)
+		}
+		r.delivered()
+		if diff := cmp.Diff(owners, r.owners()); diff != "" {
+			t.Error(diff)
+		}
+		_, _ = nodes[0].end(), nodes[1].end()
+		r.verify()
+	})
+}
+
+func TestAWorkerThatIsCutOffFromTheStoreStopsReadingAndLosesItsShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4, shared)
+		a, b := r.start(), r.start()
+		r.events(0, 100)
+		r.until("balanced", func() bool { return r.balanced(a, b) })
+		a.gate.refuse(unavailable("dynamodb"), storeCalls...)
+		time.Sleep(12 * time.Second)
+		if !a.Fleet().CutOff || a.Ready() == nil {
+			t.Error("a worker without heartbeats calls itself ready")
+		}
+		reads := a.gate.count("GetRecords")
+		time.Sleep(30 * time.Second)
+		if n := a.gate.count("GetRecords") - reads; n > 0 {
+			t.Errorf("%d pages read by a worker that is cut off", n)
+		}
+		if b.held() != 4 {
+			t.Errorf("the other worker holds %d of 4", b.held())
+		}
+		r.events(100, 200)
+		a.gate.set(nil)
+		r.until("balanced", func() bool { return r.balanced(a, b) })
+		if a.Fleet().CutOff {
+			t.Error("still cut off")
+		}
+		r.events(200, 300)
+		r.delivered()
+		_, _ = a.end(), b.end()
+		r.verify()
+	})
+}
+
+func TestAHandOverWhosePublishHangsLeavesTheIntentAndTheShardGoesOnInSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared, func(r *rig) { r.settings.Limits.Age = time.Hour })
+		a := r.start()
+		r.until("one worker has both", func() bool { return a.held() == 2 })
+		r.events(0, 100)
+		r.until("everything is read", func() bool { return a.metric("standpipe_read_records_total", "") == 100 })
+		b := r.boot()
+		b.run()
+		a.gate.set(func(ctx context.Context, op string, do func() error) error {
+			if op == "publish" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return do()
+		})
+		r.until("they have met", func() bool { return len(a.Fleet().Workers) == 2 })
+		begun := time.Now()
+		a.stop()
+		r.until("the other delivers both", func() bool { return b.held() == 2 && r.committed() == 100 })
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("the hand-over took %v", took)
+		}
+		<-a.done
+		if a.err != nil {
+			t.Error(a.err)
+		}
+		if n := a.metric("standpipe_leases_handed_over_total", ""); n != 2 {
+			t.Errorf("%v hand-overs, want 2", n)
+		}
+		_ = b.end()
+		r.verify()
+	})
+}
+
+func TestAHandOverStoppedAtAnyStepLeavesNoShardWithNobody(t *testing.T) {
+	for _, op := range []string{"begin", "append", "prepare", "publish", "write", "commit", "release", "nudge", "take"} {
+		for _, who := range []string{"giver", "receiver"} {
+			t.Run(op+" "+who, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, 4, shared, func(r *rig) { r.settings.Limits.Age = time.Hour })
+					a := r.start()
+					r.until("one worker has all", func() bool { return a.held() == 4 })
+					r.events(0, 100)
+					r.until("everything is read", func() bool { return a.metric("standpipe_read_records_total", "") == 100 })
+					b := r.boot()
+					victim, other := a, b
+					if who == "receiver" {
+						victim, other = b, a
+					}
+					// At the first call of this kind after the other came, the victim dies.
+					a.gate.set(func(_ context.Context, at string, do func() error) error {
+						err := do()
+						if at == op {
+							victim.gate.kill()
+						}
+						return err
+					})
+					b.gate.set(func(_ context.Context, at string, do func() error) error {
+						err := do()
+						if at == op && op == "take" {
+							victim.gate.kill()
+						}
+						return err
+					})
+					b.run()
+					time.Sleep(45 * time.Second)
+					other.gate.set(nil)
+					r.events(100, 200)
+					time.Sleep(20 * time.Second)
+					third := r.start() // so that the victim's and the other's shards both have somewhere to go
+					if err := other.end(); err != nil && other != victim {
+						t.Log(err)
+					}
+					time.Sleep(45 * time.Second)
+					victim.crash()
+					time.Sleep(30 * time.Second)
+					if n := third.held(); n != 4 {
+						t.Errorf("%d of 4 shards are delivered", n)
+					}
+					if err := third.end(); err != nil {
+						t.Fatal(err)
+					}
+					if r.committed() != r.records {
+						t.Errorf("%d of %d records are committed", r.committed(), r.records)
+					}
+					r.verify()
+				})
+			})
+		}
+	}
+}
+
+func TestAShardThatMakesNoProgressIsGivenUpAndDeliveredByAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		a := r.boot()
+		stuck := make(chan struct{})
+		var once sync.Once
+		a.parts.Stream = stuckStream{a.parts.Stream, func(id standpipe.ShardID) {
+			if id == shardID(0) {
+				once.Do(func() { <-stuck }) // asks no context
+			}
+		}}
+		a.run()
+		r.until("one worker has both", func() bool { return a.held() == 2 })
+		b := r.start()
+		r.events(0, 50)
+		r.until("shard 0 is with the other", func() bool { return r.lease(shardID(0)).Owner == b.settings.Worker })
+		r.delivered()
+		if n := a.metric("standpipe_leases_given_up_total", "") + b.metric("standpipe_leases_given_up_total", ""); n != 1 {
+			t.Errorf("%v shards were given up, want 1", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if a.Live() == nil {
+			t.Error("a worker with a goroutine that does not end calls itself alive")
+		}
+		close(stuck)
+		time.Sleep(2 * time.Minute)
+		if err := a.Live(); err != nil {
+			t.Error(err)
+		}
+		r.until("balanced", func() bool { return r.balanced(a, b) })
+		_, _ = a.end(), b.end()
+		r.verify()
+	})
+}
+
+// stuckStream hangs in a fetch.
+type stuckStream struct {
+	Stream
+	fetch func(standpipe.ShardID)
+}
+
+func (s stuckStream) Open(shard standpipe.Shard, from consumer.Start) Source {
+	return stuckSource{s.Stream.Open(shard, from), func() { s.fetch(shard.ID) }}
+}
+
+type stuckSource struct {
+	Source
+	fetch func()
+}
+
+func (s stuckSource) Fetch(ctx context.Context, room int64) error {
+	s.fetch()
+	return s.Source.Fetch(ctx, room)
+}
+
+func TestCapacitiesThatAreTooSmallRaiseAnAlarmThatClearsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 6, shared, func(r *rig) { r.settings.Lease.Capacity = 2 })
+		a, b := r.start(), r.start()
+		r.until("both are full", func() bool { return a.held() == 2 && b.held() == 2 })
+		time.Sleep(10 * time.Second)
+		if n := a.metric("standpipe_leases_starved", ""); n != 2 {
+			t.Errorf("%v shards starve, want 2", n)
+		}
+		if n := r.logs.FilterMessageSnippet("raise Standpipe.Lease.MaxShards").Len(); n != 2 {
+			t.Errorf("%d alarms in the log, want one of each worker", n)
+		}
+		c := r.start()
+		r.until("balanced", func() bool { return r.balanced(a, b, c) })
+		time.Sleep(10 * time.Second)
+		if n := a.metric("standpipe_leases_starved", ""); n != 0 {
+			t.Errorf("%v shards starve though there is room", n)
+		}
+		r.events(0, 100)
+		r.delivered()
+		_, _, _ = a.end(), b.end(), c.end()
+		r.verify()
+	})
+}
+
+func TestFiveHundredShardsAreOpenWithinSecondsOfTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 500, shared)
+		p := r.boot()
+		var mu sync.Mutex
+		now, most := 0, 0
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op == "take" || op == "create" {
+				mu.Lock()
+				now++
+				most = max(most, now)
+				mu.Unlock()
+				defer func() { mu.Lock(); now--; mu.Unlock() }()
+			}
+			time.Sleep(20 * time.Millisecond) // a round trip
+			return do()
+		})
+		begun := time.Now()
+		p.run()
+		r.until("all are delivered", func() bool { return p.held() == 500 && p.states()[StateDelivering] == 500 })
+		took := time.Since(begun)
+		t.Logf("500 shards in %v, at most %d calls at a time", took, most)
+		if took > 10*time.Second {
+			t.Errorf("500 shards took %v", took)
+		}
+		if most > opensAtOnce {
+			t.Errorf("%d calls to the store at a time, want at most %d", most, opensAtOnce)
+		}
+		_ = p.end()
+	})
+}
+
+func (p *node) states() map[State]int {
+	n := map[State]int{}
+	for _, s := range p.Status() {
+		n[s.State]++
+	}
+	return n
+}
+
+// The cost of a fleet, as docs/operations.md states it: an idle shard writes
+// nothing, a busy one two rows per flush, a worker one row per heartbeat.
+func TestWritesPerHourAreThoseStated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4, shared, func(r *rig) { r.settings.Limits.Age = 5 * time.Minute })
+		p := r.start()
+		r.until("all are delivered", func() bool { return p.held() == 4 })
+		writes := func() (n int) {
+			for _, op := range []string{"create", "take", "prepare", "commit", "release", "nudge", "forget", "delete"} {
+				n += p.gate.count(op)
+			}
+			return n
+		}
+		before, beats, looks := writes(), p.gate.count("beat"), p.gate.count("roster")
+		time.Sleep(time.Hour)
+		if n := writes() - before; n != 0 {
+			t.Errorf("4 idle shards wrote %d rows in an hour", n)
+		}
+		if n := p.gate.count("beat") - beats; n < 1790 || n > 1810 {
+			t.Errorf("%d heartbeats in an hour, want 1800", n)
+		}
+		if n := p.gate.count("roster") - looks; n < 650 || n > 900 {
+			t.Errorf("%d looks in an hour, want about 780", n)
+		}
+		before = writes()
+		for n := range 3600 {
+			r.events(n*4, n*4+4)
+			time.Sleep(time.Second)
+		}
+		flushes := 4 * 12 // of four shards, every five minutes
+		if n := writes() - before; n < 2*flushes-8 || n > 2*flushes+8 {
+			t.Errorf("%d rows written for %d flushes in an hour, want two each", n, flushes)
+		}
+		_ = p.end()
+		r.verify()
+	})
+}
+
+func TestStatusShowsWhoDeliversWhat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4, shared, func(r *rig) { r.settings.Lease.Version = "v9" })
+		a, b := r.start(), r.start()
+		r.until("balanced", func() bool { return r.balanced(a, b) })
+		time.Sleep(10 * time.Second)
+		f := a.Fleet()
+		if len(f.Workers) != 2 || f.Workers[0].Shards != 2 || f.Workers[1].Shards != 2 || f.Workers[1].Version != "v9" || f.Unowned != 0 {
+			t.Errorf("fleet: %+v", f)
+		}
+		seen := map[string]int{}
+		for _, s := range a.Status() {
+			seen[fmt.Sprint(s.State, " ", s.Owner)]++
+		}
+		want := map[string]int{"delivering worker-1": 2, "elsewhere worker-2": 2}
+		for k, n := range want {
+			if seen[k] != n {
+				t.Errorf("status shows %v, want %v", seen, want)
+			}
+		}
+		_, _ = a.end(), b.end()
+	})
+}
