@@ -23,6 +23,9 @@ type Standpipe struct {
 	StartingPosition Start
 	// Where positions and intents are kept.
 	Checkpoint Checkpoint
+	// How workers that share a checkpoint store divide the shards. A store of one
+	// worker has nothing to divide.
+	Lease Lease
 	// Budget in bytes for everything that is in hand, all shards together. Near it
 	// the oldest batch is closed and reading pauses; nothing is dropped. Leave the
 	// process about as much again: with 256MiB give the container 512 MiB.
@@ -126,6 +129,17 @@ const (
 	CheckpointMemory   CheckpointType = "memory"
 )
 
+// Lease says how workers share the shards of a stream.
+type Lease struct {
+	// For how long a worker may show no sign of life before the others take its
+	// shards. It shows one five times in this time. All workers should have the same.
+	Duration Duration `rule:"5s..10m"`
+	// Most shards this worker delivers at once; 0 is no limit. When the limits of all
+	// workers add up to less than the number of shards, some are read by nobody: the
+	// metric standpipe_leases_starved counts them.
+	MaxShards int `rule:"0..100000"`
+}
+
 // Compression overrides CompressionFormat.
 type Compression struct {
 	// Format of the objects; absent means that CompressionFormat decides.
@@ -166,6 +180,7 @@ func defaultStandpipe() Standpipe {
 		PartitionTime:    PartitionPerRecord,
 		StartingPosition: Start{At: TrimHorizon},
 		Checkpoint:       Checkpoint{Type: CheckpointEmbedded, Path: defaultStatePath},
+		Lease:            Lease{Duration: Duration(10 * time.Second)},
 		MemoryLimit:      256 * MiB,
 		Delivery:         ExactlyOnce,
 		StatusAddress:    "127.0.0.1:9410",

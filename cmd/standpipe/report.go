@@ -71,12 +71,13 @@ var shardStates = map[delivery.State]status.ShardState{
 	delivery.StateRecovering: status.ShardOpening, delivery.StateDelivering: status.ShardDelivering,
 	delivery.StateDraining: status.ShardDraining, delivery.StateEnded: status.ShardEnded,
 	delivery.StateReleased: status.ShardUnowned, delivery.StateLost: status.ShardUnowned, delivery.StateFailed: status.ShardFailed,
+	delivery.StateElsewhere: status.ShardDelivering, delivery.StateUnowned: status.ShardUnowned,
 }
 
 func shardReport(st delivery.ShardStatus, me string, now time.Time) status.Shard {
 	shard := status.Shard{
 		ID: st.Shard, State: shardStates[st.State], BufferedBytes: st.Buffered, BufferedRecords: st.BufferedRecords,
-		CheckpointTime: st.Committed.UTC(), Problem: st.Error,
+		CheckpointTime: st.Committed.UTC(), Problem: st.Error, Owner: st.Owner,
 	}
 	if st.Holding != "" {
 		shard.Problem = st.Holding
@@ -90,6 +91,10 @@ func shardReport(st delivery.ShardStatus, me string, now time.Time) status.Shard
 	switch st.State {
 	case delivery.StateOpening, delivery.StateRecovering, delivery.StateDelivering, delivery.StateDraining:
 		shard.Owner, shard.Mine = me, true
+	case delivery.StateElsewhere:
+		if st.Owner == "" { // on its way
+			shard.State, shard.Owner = status.ShardOpening, st.Successor
+		}
 	}
 	if !st.ReadAt.IsZero() {
 		shard.BehindSeconds = status.SecondsOf(st.Behind)

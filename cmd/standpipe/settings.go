@@ -118,7 +118,20 @@ func settingsOf(c *config.Config, worker string) delivery.Settings {
 			AbortAfter: s.AbortIncompleteAfter.Std(), Ambiguous: delivery.Ambiguous(s.OnAbsent),
 		},
 		DrainTimeout: s.DrainTimeout.Std(),
+		Lease:        leaseOf(s),
 	}
+}
+
+// leaseOf is how the worker shares its stream. Stores that only one process can
+// open need no sign of life: whatever was leased there is this process's own.
+func leaseOf(s config.Standpipe) delivery.LeaseSettings {
+	l := delivery.LeaseSettings{Capacity: s.Lease.MaxShards, Version: build().Version, Address: s.StatusAddress}
+	switch s.Checkpoint.Type {
+	case config.CheckpointEmbedded, config.CheckpointMemory:
+	default:
+		l.Duration = s.Lease.Duration.Std()
+	}
+	return l
 }
 
 // openPrefixesMax bounds the objects of one flush of a shard: Firehose's
