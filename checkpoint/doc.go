@@ -1,5 +1,6 @@
 // Package checkpoint keeps, for every shard, who may deliver it and how far it
-// has been delivered: the lease.
+// has been delivered: the lease. Beside the leases it keeps the workers that
+// share them.
 //
 // It promises that a lease changes only by single-item conditional writes: an
 // Update names what must be true of the stored lease and what to change, and
@@ -17,6 +18,7 @@
 //	   ▲                │ epoch+1    flush+1        │
 //	   │     Release    │                           │ Rollback → owned, checkpoint unchanged,
 //	   └────────────────┘                           │            flush number burnt
+//	  (Successor, if named, comes first)            │
 //	                                                │ Replace  → pending, repaired intent
 //
 // A lease whose checkpoint is SHARD_END is complete: its children may start.

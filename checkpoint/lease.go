@@ -7,22 +7,30 @@ import (
 )
 
 // A Lease is the right to deliver one shard, and how far that has come. It is
-// a value: every successful write returns a new one.
+// a value: every successful write returns a new one. Names in parentheses are
+// the attributes of a KCL lease table; the other columns are our own.
 type Lease struct {
+	// Shard is the key of the row (KCL leaseKey).
 	Shard standpipe.ShardID
 	// Owner is the worker that may deliver the shard, unique per process
-	// start; empty when nobody may.
+	// start; empty when nobody may (KCL leaseOwner).
 	Owner string
-	// Counter moves with every write: a heartbeat and an optimistic lock (KCL leaseCounter).
+	// Successor is the worker that a hand-over released the lease to: it may
+	// take it before anybody else. Empty otherwise; every Take clears it.
+	Successor string
+	// Counter moves with every write: a sign of life and an optimistic lock (KCL leaseCounter).
 	Counter int64
 	// OwnerSwitches counts changes of owner since the last commit (KCL
 	// ownerSwitchesSinceCheckpoint).
 	OwnerSwitches int64
-	// Checkpoint is what is delivered: every record up to it is in a visible object.
+	// Checkpoint is what is delivered: every record up to it is in a visible
+	// object (KCL checkpoint, checkpointSubSequenceNumber).
 	Checkpoint standpipe.Position
 	// Pending is the prepared intent, nil when there is none.
 	Pending *Pending
 
+	// Parents and Children are KCL's parentShardId and childShardIds, HashStart
+	// and HashEnd its startingHashKey and endingHashKey.
 	Parents, Children  []standpipe.ShardID
 	HashStart, HashEnd string
 
@@ -45,9 +53,11 @@ type Lease struct {
 
 // Pending is a prepared flush: KCL's pendingCheckpoint columns.
 type Pending struct {
-	// Position becomes the checkpoint when the flush is committed.
+	// Position becomes the checkpoint when the flush is committed (KCL
+	// pendingCheckpoint, pendingCheckpointSubSequenceNumber).
 	Position standpipe.Position
-	// State is the encoded intent. The store does not look inside.
+	// State is the encoded intent. The store does not look inside (KCL
+	// pendingCheckpointState).
 	State []byte
 }
 

@@ -48,7 +48,10 @@ func (c Condition) Holds(l Lease) bool {
 // A Change names what to write. A nil or false field leaves its column alone.
 // Every change moves the counter, so every write is a heartbeat.
 type Change struct {
-	Owner         *string
+	// Owner "" removes the attribute: KCL takes a lease without one for free.
+	Owner *string
+	// Successor "" removes the attribute.
+	Successor     *string
 	NextEpoch     bool
 	OwnerSwitched bool
 	Checkpoint    *standpipe.Position
@@ -66,6 +69,9 @@ func (c Change) Apply(l Lease) Lease {
 	l.Counter++
 	if c.Owner != nil {
 		l.Owner = *c.Owner
+	}
+	if c.Successor != nil {
+		l.Successor = *c.Successor
 	}
 	if c.NextEpoch {
 		l.Epoch++
@@ -100,15 +106,17 @@ func (c Change) Apply(l Lease) Lease {
 // Take makes me the owner of l, whoever owns it now. The counter is the only
 // condition (KCL's take), so it succeeds only if nobody wrote since l was read.
 func Take(l Lease, me string) Update {
+	nobody := ""
 	return Update{l.Shard, Condition{Counter: &l.Counter}, Change{
-		Owner: &me, NextEpoch: true, OwnerSwitched: l.Owner != me,
+		Owner: &me, Successor: &nobody, NextEpoch: true, OwnerSwitched: l.Owner != me,
 	}}
 }
 
-// Release gives the lease up. A prepared flush stays for the next owner.
-func Release(l Lease) Update {
+// Release gives the lease up, to successor if that names a worker: it then
+// comes before everybody else. A prepared flush stays for the next owner.
+func Release(l Lease, successor string) Update {
 	nobody := ""
-	return Update{l.Shard, held(l), Change{Owner: &nobody}}
+	return Update{l.Shard, held(l), Change{Owner: &nobody, Successor: &successor}}
 }
 
 // Prepare stores the intent of the next flush. All of its conditions are the

@@ -611,19 +611,19 @@ func (e *erasable) Update(ctx context.Context, u checkpoint.Update) (checkpoint.
 	return e.of(u.Shard).Update(ctx, u)
 }
 
-func (e *erasable) List(ctx context.Context) (all []checkpoint.Lease, err error) {
-	if all, err = e.Store.List(ctx); err != nil {
-		return nil, err
+func (e *erasable) Roster(ctx context.Context) (all checkpoint.Roster, err error) {
+	if all, err = e.Store.Roster(ctx); err != nil {
+		return all, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	all = slices.DeleteFunc(all, func(l checkpoint.Lease) bool { return e.erased[l.Shard] != nil })
+	all.Leases = slices.DeleteFunc(all.Leases, func(l checkpoint.Lease) bool { return e.erased[l.Shard] != nil })
 	for _, s := range e.erased {
-		more, err := s.List(ctx)
+		more, err := s.Roster(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list the rows made anew: %w", err)
+			return all, fmt.Errorf("list the rows made anew: %w", err)
 		}
-		all = append(all, more...)
+		all.Leases = append(all.Leases, more.Leases...)
 	}
 	return all, nil
 }

@@ -443,7 +443,7 @@ func (p *protocol) advance(ctx context.Context, to standpipe.Position, seen time
 
 // release gives the lease up, so that nobody has to wait for it to expire.
 func (p *protocol) release(ctx context.Context) error {
-	return p.write(ctx, "release", checkpoint.Release(p.lease), func(row checkpoint.Lease) answer {
+	return p.write(ctx, "release", checkpoint.Release(p.lease, ""), func(row checkpoint.Lease) answer {
 		if row.Owner != p.lease.Owner || row.Epoch != p.lease.Epoch {
 			return applied // released by us, or taken since: free of us in any case
 		}

@@ -233,7 +233,7 @@ func (g *gate) refuse(err error, ops ...string) {
 
 var (
 	sinkCalls  = []string{"begin", "append", "publish", "discard", "probe", "write", "read", "put"}
-	storeCalls = []string{"create", "get", "list", "take", "prepare", "commit", "rollback", "repair", "advance", "release"}
+	storeCalls = []string{"create", "get", "roster", "take", "prepare", "commit", "rollback", "repair", "advance", "release", "delete", "beat", "nudge", "forget"}
 )
 
 func unavailable(who string) error {
@@ -263,9 +263,26 @@ func (s gatedStore) Get(ctx context.Context, id standpipe.ShardID) (l checkpoint
 	return l, err
 }
 
-func (s gatedStore) List(ctx context.Context) (l []checkpoint.Lease, err error) {
-	err = s.gate.pass(ctx, "list", func() (err error) { l, err = s.Store.List(sent(ctx)); return err })
-	return l, err
+func (s gatedStore) Roster(ctx context.Context) (r checkpoint.Roster, err error) {
+	err = s.gate.pass(ctx, "roster", func() (err error) { r, err = s.Store.Roster(sent(ctx)); return err })
+	return r, err
+}
+
+func (s gatedStore) Delete(ctx context.Context, l checkpoint.Lease) error {
+	return s.gate.pass(ctx, "delete", func() error { return s.Store.Delete(sent(ctx), l) })
+}
+
+func (s gatedStore) Beat(ctx context.Context, w checkpoint.Worker) (stored checkpoint.Worker, err error) {
+	err = s.gate.pass(ctx, "beat", func() (err error) { stored, err = s.Store.Beat(sent(ctx), w); return err })
+	return stored, err
+}
+
+func (s gatedStore) Nudge(ctx context.Context, id string) error {
+	return s.gate.pass(ctx, "nudge", func() error { return s.Store.Nudge(sent(ctx), id) })
+}
+
+func (s gatedStore) Forget(ctx context.Context, id string) error {
+	return s.gate.pass(ctx, "forget", func() error { return s.Store.Forget(sent(ctx), id) })
 }
 
 func (s gatedStore) Update(ctx context.Context, u checkpoint.Update) (l checkpoint.Lease, err error) {
@@ -487,11 +504,11 @@ func (r *rig) manifest(key string) (m Manifest) {
 
 func (r *rig) leases() []checkpoint.Lease {
 	r.t.Helper()
-	all, err := r.store.List(context.Background())
+	all, err := r.store.Roster(context.Background())
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return all
+	return all.Leases
 }
 
 func (r *rig) lease(id standpipe.ShardID) checkpoint.Lease {

@@ -260,10 +260,11 @@ func (w *Worker) sync(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list shards: %w", err)
 	}
-	leases, err := w.parts.Store.List(ctx)
+	roster, err := w.parts.Store.Roster(ctx)
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
 	}
+	leases := roster.Leases
 	if err := w.sameStream(leases); err != nil {
 		return err
 	}
@@ -378,7 +379,7 @@ func (w *Worker) random() *mathrand.Rand {
 // startable takes note of the shards that can begin now: not ended, not
 // running, and every parent that has a lease is ended.
 func (w *Worker) startable(ctx context.Context) []checkpoint.Lease {
-	leases, err := w.parts.Store.List(ctx)
+	roster, err := w.parts.Store.Roster(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.log.Warn("leases could not be listed", zap.Error(err))
@@ -389,7 +390,7 @@ func (w *Worker) startable(ctx context.Context) []checkpoint.Lease {
 	defer w.mu.Unlock()
 	now := time.Now()
 	var ready []checkpoint.Lease
-	for _, l := range leases {
+	for _, l := range roster.Leases {
 		r := w.shards[l.Shard]
 		if r == nil {
 			r = &running{}
@@ -403,7 +404,7 @@ func (w *Worker) startable(ctx context.Context) []checkpoint.Lease {
 			r.done = true
 			continue
 		}
-		if r.last.WaitingFor = unfinished(l, leases); len(r.last.WaitingFor) > 0 {
+		if r.last.WaitingFor = unfinished(l, roster.Leases); len(r.last.WaitingFor) > 0 {
 			r.last.State = StateWaiting
 			continue
 		}

@@ -22,7 +22,14 @@ func Run(t *testing.T, open func(t *testing.T) checkpoint.Store) {
 		"create then get returns every column":              createThenGet,
 		"create twice is refused and changes nothing":       createTwice,
 		"a missing lease is not found":                      missing,
-		"list is ordered and whole":                         list,
+		"a roster is ordered and whole":                     roster,
+		"a hand-over names who comes first":                 handOver,
+		"a lease is deleted only as it was seen":            deleted,
+		"a heartbeat counts and keeps the nudges":           beats,
+		"a nudge never makes a worker":                      nudge,
+		"a forgotten worker is gone":                        forget,
+		"workers and leases of the same name are apart":     namesakes,
+		"heartbeats and nudges at once are all counted":     beatsAndNudges,
 		"each condition alone can refuse":                   conditions,
 		"a refused update changes nothing and shows why":    refused,
 		"the journey take prepare commit":                   journey,
@@ -129,26 +136,22 @@ func missing(t *testing.T, s checkpoint.Store) {
 	}
 }
 
-func list(t *testing.T, s checkpoint.Store) {
-	var want []standpipe.ShardID
+func roster(t *testing.T, s checkpoint.Store) {
+	var want checkpoint.Roster
 	for _, i := range []int{3, 1, 2, 11, 10} {
 		if err := s.Create(t.Context(), Fresh(standpipe.ShardID(fmt.Sprintf("shardId-%012d", i)))); err != nil {
 			t.Fatal(err)
 		}
+		beat(t, s, Worker(fmt.Sprintf("w%02d", i)))
 	}
 	for _, i := range []int{1, 2, 3, 10, 11} {
-		want = append(want, standpipe.ShardID(fmt.Sprintf("shardId-%012d", i)))
+		want.Leases = append(want.Leases, Fresh(standpipe.ShardID(fmt.Sprintf("shardId-%012d", i))))
+		w := Worker(fmt.Sprintf("w%02d", i))
+		w.Counter = 1
+		want.Workers = append(want.Workers, w)
 	}
-	all, err := s.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []standpipe.ShardID
-	for _, l := range all {
-		got = append(got, l.Shard)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Fatal(diff)
+	if diff := cmp.Diff(want, read(t, s), cmp.Comparer(time.Time.Equal)); diff != "" {
+		t.Fatalf("roster differs (-want +got):\n%s", diff)
 	}
 }
 
@@ -223,7 +226,7 @@ func stale(t *testing.T, s checkpoint.Store) {
 	l := update(t, s, checkpoint.Take(old, "you"))
 	fenced(t, s, checkpoint.Prepare(old, intent("10", "a")))
 	fenced(t, s, checkpoint.Advance(old, standpipe.Position{Sequence: "10"}, time.Time{}, nil))
-	fenced(t, s, checkpoint.Release(old))
+	fenced(t, s, checkpoint.Release(old, ""))
 	// The same owner again is still another epoch: what was sent before is fenced.
 	again := update(t, s, checkpoint.Take(l, "me"))
 	fenced(t, s, checkpoint.Prepare(old, intent("10", "a")))
@@ -246,7 +249,7 @@ func counter(t *testing.T, s checkpoint.Store) {
 		func(l checkpoint.Lease) checkpoint.Update { return checkpoint.Take(l, "me") },
 		func(l checkpoint.Lease) checkpoint.Update { return checkpoint.Prepare(l, intent("10", "a")) },
 		func(l checkpoint.Lease) checkpoint.Update { return checkpoint.Commit(l, time.Time{}, nil) },
-		checkpoint.Release,
+		func(l checkpoint.Lease) checkpoint.Update { return checkpoint.Release(l, "you") },
 	} {
 		before := l.Counter
 		if l = update(t, s, u(l)); l.Counter != before+1 {
@@ -301,13 +304,22 @@ func cancelled(t *testing.T, s checkpoint.Store) {
 	if err := s.Create(ctx, Fresh("shardId-000000000002")); !errors.Is(err, context.Canceled) {
 		t.Errorf("create: got %v, want context.Canceled", err)
 	}
+	if _, err := s.Beat(ctx, Worker("me")); !errors.Is(err, context.Canceled) {
+		t.Errorf("beat: got %v, want context.Canceled", err)
+	}
+	if err := s.Delete(ctx, l); !errors.Is(err, context.Canceled) {
+		t.Errorf("delete: got %v, want context.Canceled", err)
+	}
 	same(t, s, l)
+	if workers := read(t, s).Workers; len(workers) != 0 {
+		t.Errorf("a cancelled heartbeat left %+v", workers)
+	}
 }
 
 func release(t *testing.T, s checkpoint.Store) {
 	l := update(t, s, checkpoint.Take(create(t, s), "me"))
 	l = update(t, s, checkpoint.Prepare(l, intent("10", "a")))
-	l = update(t, s, checkpoint.Release(l))
+	l = update(t, s, checkpoint.Release(l, ""))
 	if l.Owner != "" || l.Pending == nil {
 		t.Fatalf("released: %+v", l)
 	}

@@ -34,9 +34,10 @@ const format = "1"
 const lockWait = time.Second
 
 var (
-	bucketMeta   = []byte("meta")
-	bucketLeases = []byte("leases")
-	keyFormat    = []byte("format")
+	bucketMeta    = []byte("meta")
+	bucketLeases  = []byte("leases")
+	bucketWorkers = []byte("workers")
+	keyFormat     = []byte("format")
 )
 
 // Store is a checkpoint.Store in one file.
@@ -81,8 +82,10 @@ func prepareFile(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.CreateBucketIfNotExists(bucketLeases); err != nil {
-		return err
+	for _, b := range [][]byte{bucketLeases, bucketWorkers} {
+		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+			return err
+		}
 	}
 	switch v := meta.Get(keyFormat); {
 	case v == nil:
@@ -99,50 +102,36 @@ func prepareFile(tx *bolt.Tx) error {
 
 // Create implements checkpoint.Store.
 func (s *Store) Create(ctx context.Context, l checkpoint.Lease) error {
-	return s.update(ctx, func(b *bolt.Bucket) error {
+	return s.update(ctx, func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketLeases)
 		if b.Get([]byte(l.Shard)) != nil {
 			return checkpoint.ErrExists
 		}
-		return put(b, l)
+		return put(b, string(l.Shard), l)
 	})
 }
 
 // Get implements checkpoint.Store.
 func (s *Store) Get(ctx context.Context, shard standpipe.ShardID) (l checkpoint.Lease, err error) {
-	err = s.view(ctx, func(b *bolt.Bucket) error {
-		l, err = get(b, shard)
-		return err
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		return get(tx.Bucket(bucketLeases), string(shard), &l)
 	})
 	return l, err
 }
 
-// List implements checkpoint.Store.
-func (s *Store) List(ctx context.Context) (all []checkpoint.Lease, err error) {
-	err = s.view(ctx, func(b *bolt.Bucket) error {
-		return b.ForEach(func(_, v []byte) error {
-			var l checkpoint.Lease
-			if err := json.Unmarshal(v, &l); err != nil {
-				return err
-			}
-			all = append(all, l)
-			return nil
-		})
-	})
-	return all, err
-}
-
 // Update implements checkpoint.Store.
 func (s *Store) Update(ctx context.Context, u checkpoint.Update) (next checkpoint.Lease, err error) {
-	err = s.update(ctx, func(b *bolt.Bucket) error {
-		l, err := get(b, u.Shard)
-		if err != nil {
+	err = s.update(ctx, func(tx *bolt.Tx) error {
+		var l checkpoint.Lease
+		b := tx.Bucket(bucketLeases)
+		if err := get(b, string(u.Shard), &l); err != nil {
 			return err
 		}
 		if !u.If.Holds(l) {
 			return &checkpoint.FencedError{Current: l}
 		}
 		next = u.Set.Apply(l)
-		return put(b, next)
+		return put(b, string(u.Shard), next)
 	})
 	if err != nil {
 		return checkpoint.Lease{}, err
@@ -150,21 +139,83 @@ func (s *Store) Update(ctx context.Context, u checkpoint.Update) (next checkpoin
 	return next, nil
 }
 
+// Delete implements checkpoint.Store.
+func (s *Store) Delete(ctx context.Context, l checkpoint.Lease) error {
+	return s.update(ctx, func(tx *bolt.Tx) error {
+		var found checkpoint.Lease
+		b := tx.Bucket(bucketLeases)
+		if err := get(b, string(l.Shard), &found); err != nil {
+			return err
+		}
+		if found.Counter != l.Counter {
+			return &checkpoint.FencedError{Current: found}
+		}
+		return b.Delete([]byte(l.Shard))
+	})
+}
+
+// Roster implements checkpoint.Store.
+func (s *Store) Roster(ctx context.Context) (r checkpoint.Roster, err error) {
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		if r.Leases, err = all[checkpoint.Lease](tx.Bucket(bucketLeases)); err != nil {
+			return err
+		}
+		r.Workers, err = all[checkpoint.Worker](tx.Bucket(bucketWorkers))
+		return err
+	})
+	return r, err
+}
+
+// Beat implements checkpoint.Store.
+func (s *Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worker, error) {
+	err := s.update(ctx, func(tx *bolt.Tx) error {
+		var found checkpoint.Worker
+		b := tx.Bucket(bucketWorkers)
+		if err := get(b, w.ID, &found); err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
+			return err
+		}
+		w.Counter, w.Nudges = found.Counter+1, found.Nudges
+		return put(b, w.ID, w)
+	})
+	if err != nil {
+		return checkpoint.Worker{}, err
+	}
+	return w, nil
+}
+
+// Nudge implements checkpoint.Store.
+func (s *Store) Nudge(ctx context.Context, id string) error {
+	return s.update(ctx, func(tx *bolt.Tx) error {
+		var w checkpoint.Worker
+		b := tx.Bucket(bucketWorkers)
+		if err := get(b, id, &w); err != nil {
+			return err
+		}
+		w.Nudges++
+		return put(b, id, w)
+	})
+}
+
+// Forget implements checkpoint.Store.
+func (s *Store) Forget(ctx context.Context, id string) error {
+	return s.update(ctx, func(tx *bolt.Tx) error { return tx.Bucket(bucketWorkers).Delete([]byte(id)) })
+}
+
 // Close implements checkpoint.Store. It waits for running transactions.
 func (s *Store) Close() error { return s.db.Close() }
 
-func (s *Store) update(ctx context.Context, f func(*bolt.Bucket) error) error {
+func (s *Store) update(ctx context.Context, f func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.classify(s.db.Update(func(tx *bolt.Tx) error { return f(tx.Bucket(bucketLeases)) }))
+	return s.classify(s.db.Update(f))
 }
 
-func (s *Store) view(ctx context.Context, f func(*bolt.Bucket) error) error {
+func (s *Store) view(ctx context.Context, f func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.classify(s.db.View(func(tx *bolt.Tx) error { return f(tx.Bucket(bucketLeases)) }))
+	return s.classify(s.db.View(f))
 }
 
 // classify leaves the contract's own errors alone. Anything else is the disk's:
@@ -185,18 +236,29 @@ func (s *Store) classify(err error) error {
 	}
 }
 
-func get(b *bolt.Bucket, shard standpipe.ShardID) (l checkpoint.Lease, err error) {
-	v := b.Get([]byte(shard))
-	if v == nil {
-		return l, checkpoint.ErrNotFound
+// get reads a row into v. ErrNotFound when there is none.
+func get(b *bolt.Bucket, key string, v any) error {
+	row := b.Get([]byte(key))
+	if row == nil {
+		return checkpoint.ErrNotFound
 	}
-	return l, json.Unmarshal(v, &l)
+	return json.Unmarshal(row, v)
 }
 
-func put(b *bolt.Bucket, l checkpoint.Lease) error {
-	v, err := json.Marshal(l)
+func put(b *bolt.Bucket, key string, v any) error {
+	row, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return b.Put([]byte(l.Shard), v)
+	return b.Put([]byte(key), row)
+}
+
+// all reads every row of a bucket, ordered by key.
+func all[T any](b *bolt.Bucket) (rows []T, err error) {
+	err = b.ForEach(func(_, row []byte) error {
+		var v T
+		rows = append(rows, v)
+		return json.Unmarshal(row, &rows[len(rows)-1])
+	})
+	return rows, err
 }

@@ -19,10 +19,7 @@ type nothing struct{}
 
 // Create implements checkpoint.Store.
 func (s Store) Create(ctx context.Context, l checkpoint.Lease) error {
-	_, err := call(ctx, s.Client, "create lease", func() (nothing, error) {
-		return nothing{}, s.Server.Create(context.Background(), l)
-	})
-	return err
+	return s.write(ctx, "create lease", func() error { return s.Server.Create(context.Background(), l) })
 }
 
 // Get implements checkpoint.Store.
@@ -32,18 +29,45 @@ func (s Store) Get(ctx context.Context, shard standpipe.ShardID) (checkpoint.Lea
 	})
 }
 
-// List implements checkpoint.Store.
-func (s Store) List(ctx context.Context) ([]checkpoint.Lease, error) {
-	return call(ctx, s.Client, "list leases", func() ([]checkpoint.Lease, error) {
-		return s.Server.List(context.Background())
-	})
-}
-
 // Update implements checkpoint.Store.
 func (s Store) Update(ctx context.Context, u checkpoint.Update) (checkpoint.Lease, error) {
 	return call(ctx, s.Client, "update lease", func() (checkpoint.Lease, error) {
 		return s.Server.Update(context.Background(), u)
 	})
+}
+
+// Delete implements checkpoint.Store.
+func (s Store) Delete(ctx context.Context, l checkpoint.Lease) error {
+	return s.write(ctx, "delete lease", func() error { return s.Server.Delete(context.Background(), l) })
+}
+
+// Roster implements checkpoint.Store.
+func (s Store) Roster(ctx context.Context) (checkpoint.Roster, error) {
+	return call(ctx, s.Client, "read roster", func() (checkpoint.Roster, error) {
+		return s.Server.Roster(context.Background())
+	})
+}
+
+// Beat implements checkpoint.Store.
+func (s Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worker, error) {
+	return call(ctx, s.Client, "beat", func() (checkpoint.Worker, error) {
+		return s.Server.Beat(context.Background(), w)
+	})
+}
+
+// Nudge implements checkpoint.Store.
+func (s Store) Nudge(ctx context.Context, id string) error {
+	return s.write(ctx, "nudge "+id, func() error { return s.Server.Nudge(context.Background(), id) })
+}
+
+// Forget implements checkpoint.Store.
+func (s Store) Forget(ctx context.Context, id string) error {
+	return s.write(ctx, "forget "+id, func() error { return s.Server.Forget(context.Background(), id) })
+}
+
+func (s Store) write(ctx context.Context, name string, f func() error) error {
+	_, err := call(ctx, s.Client, name, func() (nothing, error) { return nothing{}, f() })
+	return err
 }
 
 // Close implements checkpoint.Store.

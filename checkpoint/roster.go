@@ -1,0 +1,29 @@
+package checkpoint
+
+import "time"
+
+// A Worker is one process that delivers shards, as its row shows it. The row
+// is the worker's own: others read it, and write only its Nudges.
+type Worker struct {
+	// ID is unique per process start; leases name their owner by it.
+	ID string
+	// Counter moves with every Beat. Others judge by it whether the worker
+	// lives, each on its own monotonic clock.
+	Counter int64
+	// Nudges moves with every Nudge: "look at the leases now".
+	Nudges int64
+	// Leaving says that the worker takes nothing more and hands its leases over.
+	Leaving bool
+	// Capacity is the most shards the worker delivers at once, 0 for no limit.
+	Capacity int
+	// Version is of the program and Address of its status page, for people.
+	Version, Address string
+	// Started is the worker's own wall clock, for people: nothing compares it.
+	Started time.Time
+}
+
+// A Roster is who there is and what there is to deliver.
+type Roster struct {
+	Leases  []Lease  // ordered by shard id
+	Workers []Worker // ordered by worker id
+}
