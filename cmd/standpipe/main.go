@@ -36,7 +36,7 @@ type globals struct {
 const description = `Archive Kinesis streams to S3, each record in exactly one object.
 
 AWS settings come from the usual places: AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID,
-AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3, ~/.aws.
+AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_DYNAMODB, ~/.aws.
 
 ` + exitCodes
 
