@@ -34,6 +34,10 @@ type caller struct {
 	rnd *rand.Rand // guarded by mu: jitter
 }
 
+func newCaller(table string) *caller {
+	return &caller{table: table, rnd: rand.New(rand.NewPCG(backoff.Seed(), 0))}
+}
+
 // do makes attempts until one has an answer, callTimeout passed or ctx ended. doubtful
 // says that an attempt without an answer may have been applied, or may still be.
 func (c *caller) do(ctx context.Context, op string, attempt func(context.Context) error) (doubtful bool, err error) {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"strings"
 	"time"
 
@@ -29,8 +28,7 @@ type Table struct {
 // NewTable is for the table of that name in the region of settings. Nothing is
 // asked yet.
 func NewTable(settings aws.Config, name string) *Table {
-	seed := backoff.Seed()
-	return &Table{name: name, api: newClient(settings), call: &caller{table: name, rnd: mathrand.New(mathrand.NewPCG(seed, seed))}}
+	return &Table{name: name, api: newClient(settings), call: newCaller(name)}
 }
 
 // Name is the table's name.

@@ -25,6 +25,8 @@ type cli struct {
 	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
+	ImportKCL   importKCLCommand   `cmd:"" name:"import-kcl" help:"Take a KCL application's lease table over, or copy it."`
+	ExportKCL   exportKCLCommand   `cmd:"" name:"export-kcl" help:"Hand the leases back to a KCL application."`
 	Version     versionCommand     `cmd:"" help:"Say which build this is."`
 }
 
