@@ -129,7 +129,7 @@ func (a *Adoption) start(l *checkpoint.Lease, c Choices) {
 	switch seq := l.Checkpoint.Sequence; {
 	case seq != standpipe.Latest && seq != standpipe.AtTimestamp:
 		if l.Checkpoint.Sub > 0 {
-			a.note("continues inside an aggregate, after user record %d", l.Checkpoint.Sub)
+			a.note("continues after user record %d of an aggregate", l.Checkpoint.Sub)
 		}
 	case c.Start.IsZero():
 		a.refuse("is at %s, and the table does not say when that was: give --start-time, the moment the application first started (or now, and lose what it had not delivered)", seq)

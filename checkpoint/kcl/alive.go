@@ -29,6 +29,9 @@ const (
 	Failover = 10 * time.Second
 	// leaderWatch is longer than the heartbeat of a 3.x leader, 30 s.
 	leaderWatch = 45 * time.Second
+	// workerWatch is longer than the time between two heartbeats of a standpipe
+	// with a lease duration of up to a minute (five to a lease).
+	workerWatch = 15 * time.Second
 	// metricsFresh is four reports of a 3.x worker. It compares two clocks, but
 	// it can only refuse.
 	metricsFresh = 2 * time.Minute
@@ -40,6 +43,9 @@ func WatchFor(p Picture, failover time.Duration) time.Duration {
 	watch := 2 * failover
 	if len(leaders(p)) > 0 {
 		watch = max(watch, leaderWatch)
+	}
+	if slices.ContainsFunc(p.Table, IsWorker) {
+		watch = max(watch, workerWatch)
 	}
 	return watch
 }

@@ -22,7 +22,10 @@ type HandBack struct {
 // continue from the table whose leases are rows: with all that KCL wants to
 // find, free, and without the mark that makes a row ours. clean removes all of
 // our attributes. It changes nothing.
-func Return(leases []checkpoint.Lease, rows []Row, source Source, clean bool) []HandBack {
+//
+// A lease that still has an owner is handed back only if that is one of the
+// workers given: they were seen not to move. Of any other nothing is known.
+func Return(leases []checkpoint.Lease, workers []checkpoint.Worker, rows []Row, source Source, clean bool) []HandBack {
 	form := formOf(rows, source)
 	existing := map[string]Row{}
 	for _, row := range rows {
@@ -33,7 +36,7 @@ func Return(leases []checkpoint.Lease, rows []Row, source Source, clean bool) []
 	for _, l := range leases {
 		h := HandBack{Lease: l}
 		h.fill(source.Shards)
-		h.judge()
+		h.judge(slices.ContainsFunc(workers, func(w checkpoint.Worker) bool { return w.ID == l.Owner }))
 		h.Rewrite = h.rewrite(form, clean)
 		if row, ok := existing[h.Rewrite.Key]; ok {
 			h.onto(row)
@@ -89,13 +92,17 @@ func (h *HandBack) fill(shards []standpipe.Shard) {
 	}
 }
 
-func (h *HandBack) judge() {
+func (h *HandBack) judge(seen bool) {
 	l := h.Lease
 	if l.Pending != nil {
-		h.Refusal = fmt.Sprintf("a flush up to %s is prepared and not committed: start standpipe once more and stop it with SIGTERM", l.Pending.Position)
+		h.refuse("a flush up to %s is prepared and not committed: start standpipe once more and stop it with SIGTERM", l.Pending.Position)
 	}
-	if l.Owner != "" {
+	switch {
+	case l.Owner == "" || l.Checkpoint.AtEnd(): // nothing is left to write
+	case seen:
 		h.Notes = append(h.Notes, fmt.Sprintf("owner %s left without releasing it", l.Owner))
+	default:
+		h.refuse("owner %s has not released it: stop it with SIGTERM; if it crashed, start standpipe once more and stop it, or give --force", l.Owner)
 	}
 	if l.Checkpoint.Sequence == standpipe.AtTimestamp {
 		h.Notes = append(h.Notes, fmt.Sprintf("nothing is delivered yet: start the application with AT_TIMESTAMP %s", l.StartTime.UTC().Format(time.RFC3339)))

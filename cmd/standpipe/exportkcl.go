@@ -53,7 +53,10 @@ func (x *exportKCLCommand) Run(ctx context.Context, g *globals, out *console) er
 	if err != nil {
 		return err
 	}
-	plan := kcl.Return(roster.Leases, kcl.Rows(picture.Table), k.source, x.Clean)
+	if x.Force {
+		roster.Leases = disowned(roster.Leases)
+	}
+	plan := kcl.Return(roster.Leases, roster.Workers, kcl.Rows(picture.Table), k.source, x.Clean)
 	rows := exportRows(plan, roster.Workers)
 	if err := errors.Join(k.show(rows), refusals(rows)); err != nil || x.DryRun {
 		return err
@@ -97,6 +100,14 @@ func (k *kclTable) leases(ctx context.Context, p kcl.Picture) (r checkpoint.Rost
 		}
 	}
 	return r, nil
+}
+
+// disowned takes --force at its word: no owner is at work.
+func disowned(leases []checkpoint.Lease) []checkpoint.Lease {
+	for i := range leases {
+		leases[i].Owner = ""
+	}
+	return leases
 }
 
 func exportRows(plan []kcl.HandBack, workers []checkpoint.Worker) []kclRow {
