@@ -61,6 +61,13 @@ type Pending struct {
 	State []byte
 }
 
+// Adopted says that the checkpoint is another program's: a KCL application wrote
+// it, and it may lie inside an aggregate. What standpipe commits ends between
+// two stream records, and always knows the arrival time of the last one.
+func (l Lease) Adopted() bool {
+	return !l.Checkpoint.AtStart() && !l.Checkpoint.AtEnd() && l.Seen.IsZero()
+}
+
 // Clone copies what a Lease points to; it keeps callers and stores from sharing memory.
 func (l Lease) Clone() Lease {
 	if l.Pending != nil {

@@ -247,15 +247,23 @@ func (k checker) extension() {
 
 func (k checker) checkpoint() {
 	const path = "Standpipe.Checkpoint"
-	if k.c.Standpipe.Checkpoint.Type != CheckpointMemory {
-		return
+	c := &k.c.Standpipe.Checkpoint
+	if c.Type != CheckpointEmbedded {
+		if k.given(path + ".Path") {
+			k.flag(path+".Path", "has no meaning with Type: "+string(c.Type), "remove it, or write Type: embedded")
+		}
+		c.Path = ""
 	}
-	if k.given(path + ".Path") {
-		k.flag(path+".Path", "has no meaning with Type: memory", "remove it, or write Type: embedded")
+	switch {
+	case c.Type == CheckpointDynamoDB && !k.given(path+".Table"):
+		k.flag(path+".Table", "missing: Type: dynamodb needs a table", "write Table: NAME, one table for each delivery stream")
+	case c.Type != CheckpointDynamoDB && k.given(path+".Table"):
+		k.flag(path+".Table", "has no meaning with Type: "+string(c.Type), "remove it, or write Type: dynamodb")
 	}
-	k.c.Standpipe.Checkpoint.Path = ""
-	k.caution(path+".Type", fmt.Sprintf("every restart forgets what was delivered and begins at %s again", k.c.Standpipe.StartingPosition),
-		"write embedded to keep it")
+	if c.Type == CheckpointMemory {
+		k.caution(path+".Type", fmt.Sprintf("every restart forgets what was delivered and begins at %s again", k.c.Standpipe.StartingPosition),
+			"write embedded or dynamodb to keep it")
+	}
 }
 
 func (k checker) statusAddress() {
@@ -284,6 +292,10 @@ func (k checker) endpoints() {
 	e := k.c.Standpipe.Endpoint
 	k.endpoint("Standpipe.Endpoint.Kinesis", e.Kinesis)
 	k.endpoint("Standpipe.Endpoint.S3", e.S3)
+	k.endpoint("Standpipe.Endpoint.DynamoDB", e.DynamoDB)
+	if k.given("Standpipe.Endpoint.DynamoDB") && k.c.Standpipe.Checkpoint.Type != CheckpointDynamoDB {
+		k.caution("Standpipe.Endpoint.DynamoDB", "has no effect: Checkpoint.Type is not dynamodb", "")
+	}
 	for _, path := range []string{"Standpipe.Endpoint.S3", "Standpipe.Endpoint.PathStyle"} {
 		if k.given(path) && k.given("Standpipe.Folder") {
 			k.caution(path, "has no effect: objects go to a folder", "")

@@ -253,15 +253,15 @@ func TestAFileThatIsTooLargeIsRefusedUnread(t *testing.T) {
 
 // Programs read problems as JSON with stable names.
 func TestProblemsAsJSON(t *testing.T) {
-	_, err := Parse("f.yaml", readTestFile(t, "testdata/dynamodb.bad.yml"), nil)
+	_, err := Parse("f.yaml", readTestFile(t, "testdata/memory-with-path.bad.yml"), nil)
 	ps, _ := errors.AsType[Problems](err)
 	got, err := json.Marshal(ps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{"file":"f.yaml","line":7,"column":32,"path":"Standpipe.Checkpoint.Type",` +
-		`"message":"a checkpoint table for fleets (dynamodb) is not supported yet","fix":"write embedded and run one worker",` +
-		`"source":"Standpipe: {Checkpoint: {Type: dynamodb}}"}]`
+	want := `[{"file":"f.yaml","line":7,"column":46,"path":"Standpipe.Checkpoint.Path",` +
+		`"message":"has no meaning with Type: memory","fix":"remove it, or write Type: embedded",` +
+		`"source":"Standpipe: {Checkpoint: {Type: memory, Path: ./state}}"}]`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -112,12 +112,16 @@ const (
 
 // Checkpoint says where positions and intents are kept.
 type Checkpoint struct {
-	// embedded is a database file for one worker; memory forgets at every restart.
-	// A table for fleets (dynamodb) is not supported yet.
-	Type CheckpointType `rule:"embedded|memory"`
+	// embedded is a database file for one worker; dynamodb is a table that any
+	// number of workers share; memory forgets at every restart.
+	Type CheckpointType `rule:"embedded|dynamodb|memory"`
 	// Folder of the embedded database, relative to the working directory. It has to
 	// outlive the process: without it every record is delivered again.
 	Path string `length:"1..4096"`
+	// DynamoDB table of Type dynamodb, in the stream's region. One table for each
+	// delivery stream; it has the schema of a KCL lease table. It is never made
+	// unasked: see standpipe run --create-table.
+	Table string `length:"3..255" match:"[a-zA-Z0-9_.-]+"`
 }
 
 // CheckpointType names a checkpoint store.
@@ -126,6 +130,7 @@ type CheckpointType string
 // The checkpoint stores.
 const (
 	CheckpointEmbedded CheckpointType = "embedded"
+	CheckpointDynamoDB CheckpointType = "dynamodb"
 	CheckpointMemory   CheckpointType = "memory"
 )
 
@@ -164,6 +169,8 @@ type Endpoint struct {
 	Kinesis string
 	// URL of the S3 API.
 	S3 string
+	// URL of the DynamoDB API.
+	DynamoDB string
 	// Put the bucket's name in the path instead of the host name, as most
 	// S3-compatible stores need it.
 	PathStyle bool

@@ -87,9 +87,6 @@ var refusedValues = map[string]map[string]refusal{
 	"ExtendedS3DestinationConfiguration.S3BackupMode": {
 		"Enabled": {message: "source record backup is not supported yet", fix: "write Disabled; with RecordFormat: raw the objects are the source records"},
 	},
-	"Standpipe.Checkpoint.Type": {
-		"dynamodb": {message: "a checkpoint table for fleets (dynamodb) is not supported yet", fix: "write embedded and run one worker"},
-	},
 }
 
 // refusedProcessors are looked at only when processing is enabled.

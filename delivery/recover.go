@@ -41,12 +41,12 @@ func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (P
 		writers[k] = s.newWriter(i.ID, plan.Objects[n].ArrivalMin)
 	}
 	s.rebuilt = writers
-	err := s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal int64, r *standpipe.Record) {
+	err := s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal, skip int64, r *standpipe.Record) {
 		for k, n := range lost {
 			if !batcher.Has(plan.Objects[n].Ordinals, ordinal) {
 				continue
 			}
-			s.splitter.each(r, 0, func(line []byte, newline bool) {
+			s.splitter.each(r, skip, func(line []byte, newline bool) {
 				digests[k].Add(line)
 				writers[k].Append(e, line, newline)
 			})
@@ -96,10 +96,11 @@ func (s *shard) finish(ctx context.Context, w *sink.Writer) (up sink.Upload, err
 	return up, err
 }
 
-// reread calls each for every record of the intent's range, with its ordinal,
-// and demands that it is the very same range: retention may have trimmed it.
-func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(*sink.Encoder, int64, *standpipe.Record)) error {
-	source := s.open(consumer.Start{Position: i.Base, Time: s.lease().StartTime, Seen: s.lease().Seen})
+// reread calls each for every record of the intent's range, with its ordinal and
+// the number of its user records that were done before the range, and demands that it is the very same range: retention may have trimmed it.
+func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(e *sink.Encoder, ordinal, skip int64, r *standpipe.Record)) error {
+	l := s.lease()
+	source := s.open(consumer.Start{Position: i.Base, Time: l.StartTime, Seen: l.Seen, Inside: l.Adopted()})
 	var ordinal, need int64
 	for ordinal < plan.Records {
 		wait(ctx, source.Ready())
@@ -117,7 +118,11 @@ func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(*sink
 					return trimmed(i, plan.First, string(r.Sequence))
 				}
 				if ordinal < plan.Records {
-					each(e, ordinal, r)
+					skip := int64(0)
+					if k == 0 {
+						skip = page.Skip
+					}
+					each(e, ordinal, skip, r)
 				}
 				ordinal++
 			}

@@ -151,7 +151,7 @@ func (s *shard) follow(reading, working context.Context) error {
 		return errShardEnded
 	}
 	l := s.lease()
-	s.source = s.open(consumer.Start{Position: l.Checkpoint, Time: l.StartTime, Seen: l.Seen})
+	s.source = s.open(consumer.Start{Position: l.Checkpoint, Time: l.StartTime, Seen: l.Seen, Inside: l.Adopted()})
 	s.current = s.newFlush(l.Checkpoint)
 	s.enter(StateDelivering)
 	for {

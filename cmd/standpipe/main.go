@@ -25,6 +25,8 @@ type cli struct {
 	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
+	ImportKCL   importKCLCommand   `cmd:"" name:"import-kcl" help:"Take a KCL application's lease table over, or copy it."`
+	ExportKCL   exportKCLCommand   `cmd:"" name:"export-kcl" help:"Hand the leases back to a KCL application."`
 	Version     versionCommand     `cmd:"" help:"Say which build this is."`
 }
 
@@ -36,7 +38,7 @@ type globals struct {
 const description = `Archive Kinesis streams to S3, each record in exactly one object.
 
 AWS settings come from the usual places: AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID,
-AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3, ~/.aws.
+AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_DYNAMODB, ~/.aws.
 
 ` + exitCodes
 

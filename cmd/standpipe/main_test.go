@@ -114,7 +114,7 @@ func TestUsageErrorsSayWhatAndWhereTheHelpIs(t *testing.T) {
 		{"produce --stream s --run-id x", "standpipe: --run-id is part of --tag: give both"},
 		{"produce --stream s /nowhere", "standpipe: open the input: stat /nowhere: no such file or directory"},
 		{"produce --url ftp://x", "standpipe: --url ftp://x: not an address like http://127.0.0.1:8080/PROD/v1"},
-		{"produce --stream s", "standpipe: load the AWS settings: no region (give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS or AWS_ENDPOINT_URL_S3)"},
+		{"produce --stream s", "standpipe: load the AWS settings: no region (give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL_DYNAMODB)"},
 		{"cat --limit=-2 x", "standpipe: --limit -2: a number of lines is not negative"},
 		{"status --watch --fail-if-freshness 1m", "standpipe: --fail-if-freshness looks once: leave --watch out"},
 		{"healthcheck --url localhost", "standpipe: --url localhost: not an address like http://127.0.0.1:9410/livez"},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/checkpoint/dynamodb"
 	"github.com/standpipe/standpipe/checkpoint/embedded"
 	"github.com/standpipe/standpipe/checkpoint/memory"
 	"github.com/standpipe/standpipe/config"
@@ -61,7 +62,7 @@ func newService(ctx context.Context, c *config.Config, settings aws.Config, log 
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(c.Standpipe.Checkpoint)
+	store, err := openStore(ctx, c, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +126,30 @@ func limitMemory(budget int64, log *zap.Logger) {
 	log.Debug("memory limit set", zap.Int64("bytes", budget+besides))
 }
 
-func openStore(c config.Checkpoint) (checkpoint.Store, error) {
-	if c.Type == config.CheckpointMemory {
+func openStore(ctx context.Context, c *config.Config, settings aws.Config) (checkpoint.Store, error) {
+	switch c.Standpipe.Checkpoint.Type {
+	case config.CheckpointMemory:
 		return new(memory.Store), nil
+	case config.CheckpointDynamoDB:
+		table := tableOf(c, settings, c.Standpipe.Checkpoint.Table)
+		store, err := dynamodb.Open(ctx, table)
+		if err != nil {
+			table.Close()
+			return nil, err // never a Store that holds nothing
+		}
+		return store, nil
 	}
-	return embedded.Open(c.Path)
+	return embedded.Open(c.Standpipe.Checkpoint.Path)
+}
+
+// tableOf is a table in the stream's region, whatever the environment's: a KCL
+// application has its own there too.
+func tableOf(c *config.Config, settings aws.Config, name string) *dynamodb.Table {
+	settings.Region = c.KinesisStreamSourceConfiguration.Region()
+	if u := c.Standpipe.Endpoint.DynamoDB; u != "" {
+		settings.BaseEndpoint = &u
+	}
+	return dynamodb.NewTable(settings, name)
 }
 
 func (s *service) openSink(settings aws.Config) (sink.Sink, error) {

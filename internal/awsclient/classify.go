@@ -20,7 +20,7 @@ const (
 	hintPolicy      = "the credentials work but the IAM policy refuses this call"
 	hintClock       = "the signature was refused: look at the secret key and at this machine's clock"
 	hintRegion      = "it lives in another region: give --region or set AWS_REGION"
-	hintConnect     = "is the endpoint right and up? AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3 and --region decide where requests go"
+	hintConnect     = "is the endpoint right and up? AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_DYNAMODB and --region decide where requests go"
 )
 
 // classes names the API error codes that tell more than their HTTP status.

@@ -42,7 +42,7 @@ func Load(ctx context.Context, region string) (aws.Config, error) {
 	if cfg.Region == "" {
 		return aws.Config{}, &standpipe.Error{
 			Class: standpipe.Fatal, Op: "load the AWS settings: no region",
-			Hint: "give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS or AWS_ENDPOINT_URL_S3",
+			Hint: "give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL_DYNAMODB",
 		}
 	}
 	cfg.HTTPClient = httpclient.InMemory{Base: cfg.HTTPClient}
@@ -50,7 +50,7 @@ func Load(ctx context.Context, region string) (aws.Config, error) {
 }
 
 func endpointNamed() bool {
-	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_S3"} {
+	for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB"} {
 		if os.Getenv(name) != "" {
 			return true
 		}

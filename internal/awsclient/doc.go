@@ -4,7 +4,7 @@
 // It promises three things.
 //
 //   - Settings come from where every AWS tool looks: the shared files and the
-//     AWS_* variables, AWS_ENDPOINT_URL_KINESIS and AWS_ENDPOINT_URL_S3 included.
+//     AWS_* variables, AWS_ENDPOINT_URL_KINESIS, _S3 and _DYNAMODB included.
 //   - The HTTP client speaks HTTP/1.1 with request bodies in memory; package
 //     httpclient says why.
 //   - The SDK never retries by itself: whoever sends owns the one retry policy.

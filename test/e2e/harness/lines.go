@@ -34,6 +34,15 @@ func (l *Lines) AddText(text []byte) {
 	}
 }
 
+// Merge counts every line of m.
+func (l *Lines) Merge(m *Lines) {
+	for line, n := range m.counts {
+		for range n {
+			l.Add([]byte(line))
+		}
+	}
+}
+
 // SplitLines yields the lines of a text by the same rule.
 func SplitLines(text []byte) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {

@@ -34,6 +34,7 @@ func Build(ctx context.Context, root, pkg, dir string) (string, error) {
 type Endpoints struct {
 	Kinesis         string `json:"kinesis"`
 	S3              string `json:"s3"`
+	DynamoDB        string `json:"-"` // of the test's own; local has none
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`
@@ -61,6 +62,7 @@ func (e Endpoints) Environment() []string {
 		env,
 		"AWS_ENDPOINT_URL_KINESIS="+e.Kinesis,
 		"AWS_ENDPOINT_URL_S3="+e.S3,
+		"AWS_ENDPOINT_URL_DYNAMODB="+e.DynamoDB,
 		"AWS_REGION="+e.Region,
 		"AWS_ACCESS_KEY_ID="+e.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY="+e.SecretAccessKey,
@@ -114,6 +116,7 @@ type Settings struct {
 	Zstd              bool   // ours, overrides CompressionFormat
 	RecordFormat      string // lines or raw
 	CheckpointPath    string
+	CheckpointTable   string // instead of the path
 }
 
 var configuration = template.Must(template.New("").Parse(`DeliveryStreamName: {{.Name}}
@@ -129,7 +132,7 @@ ExtendedS3DestinationConfiguration:
 Standpipe:
   RecordFormat: {{.RecordFormat}}
   StartingPosition: TRIM_HORIZON
-  Checkpoint: {Type: embedded, Path: "{{.CheckpointPath}}"}
+  Checkpoint: { {{- if .CheckpointTable}}Type: dynamodb, Table: {{.CheckpointTable}}{{else}}Type: embedded, Path: "{{.CheckpointPath}}"{{end -}} }
   MemoryLimit: 256MiB
   StatusAddress: 127.0.0.1:0
 {{- if .Zstd}}
