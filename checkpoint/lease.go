@@ -46,9 +46,15 @@ type Lease struct {
 	StreamCreated time.Time
 	// StartTime is where the shard starts while Checkpoint is AT_TIMESTAMP.
 	StartTime time.Time
-	// Seen is the arrival time of the last committed record: younger than the
-	// stream's retention means that nothing after the checkpoint was trimmed.
+	// Seen is the time up to which every record of the shard is delivered: the
+	// arrival of the last one, or a later moment at which the reader had caught
+	// up. Younger than the stream's retention it means that nothing after the
+	// checkpoint was trimmed.
 	Seen time.Time
+	// Gaps counts the ranges that were gone before they could be read; LastGap
+	// is the newest of them. The manifests have them all.
+	Gaps    int64
+	LastGap *standpipe.Gap
 }
 
 // Pending is a prepared flush: KCL's pendingCheckpoint columns.
@@ -74,6 +80,10 @@ func (l Lease) Clone() Lease {
 		p := *l.Pending
 		p.State = append([]byte(nil), p.State...)
 		l.Pending = &p
+	}
+	if l.LastGap != nil {
+		g := *l.LastGap
+		l.LastGap = &g
 	}
 	l.Parents = append([]standpipe.ShardID(nil), l.Parents...)
 	l.Children = append([]standpipe.ShardID(nil), l.Children...)

@@ -61,6 +61,8 @@ type Change struct {
 	Commits       *int64
 	Children      []standpipe.ShardID
 	Seen          *time.Time
+	// Gaps are added to the count, and the last of them is the last one.
+	Gaps []standpipe.Gap
 }
 
 // Apply makes the change.
@@ -100,6 +102,10 @@ func (c Change) Apply(l Lease) Lease {
 	if c.Seen != nil {
 		l.Seen = *c.Seen
 	}
+	if n := len(c.Gaps); n > 0 {
+		l.Gaps += int64(n)
+		l.LastGap = &c.Gaps[n-1]
+	}
 	return l.Clone()
 }
 
@@ -119,6 +125,13 @@ func Release(l Lease, successor string) Update {
 	return Update{l.Shard, held(l), Change{Owner: &nobody, Successor: &successor}}
 }
 
+// Note stores how far the shard is known to be read while there is nothing to
+// deliver: without it a shard that was idle for longer than its retention could
+// not be told from one that lost records.
+func Note(l Lease, seen time.Time) Update {
+	return Update{l.Shard, held(l), Change{Seen: &seen}}
+}
+
 // Prepare stores the intent of the next flush. All of its conditions are the
 // protocol's rule R6: owner, epoch, flush number, base and no other intent.
 func Prepare(l Lease, p Pending) Update {
@@ -129,10 +142,11 @@ func Prepare(l Lease, p Pending) Update {
 }
 
 // Commit makes the prepared flush of l the checkpoint: every object of it is
-// visible and manifest number l.Commits+1 is written. children is set at shard end.
-func Commit(l Lease, seen time.Time, children []standpipe.ShardID) Update {
+// visible and manifest number l.Commits+1 is written. children is set at shard
+// end; gaps are those before and in the flush.
+func Commit(l Lease, seen time.Time, children []standpipe.ShardID, gaps ...standpipe.Gap) Update {
 	next := l.Commits + 1
-	set := Change{Checkpoint: &l.Pending.Position, ClearPending: true, Commits: &next, Children: children}
+	set := Change{Checkpoint: &l.Pending.Position, ClearPending: true, Commits: &next, Children: children, Gaps: gaps}
 	if !seen.IsZero() {
 		set.Seen = &seen
 	}
@@ -151,10 +165,10 @@ func Replace(l Lease, p Pending) Update {
 }
 
 // Advance moves the checkpoint without an intent: the at-least-once mode.
-func Advance(l Lease, to standpipe.Position, seen time.Time, children []standpipe.ShardID) Update {
+func Advance(l Lease, to standpipe.Position, seen time.Time, children []standpipe.ShardID, gaps ...standpipe.Gap) Update {
 	c := held(l)
 	c.Checkpoint, c.NoPending = &l.Checkpoint, true
-	set := Change{Checkpoint: &to, Children: children}
+	set := Change{Checkpoint: &to, Children: children, Gaps: gaps}
 	if !seen.IsZero() {
 		set.Seen = &seen
 	}

@@ -27,7 +27,7 @@ type flush struct {
 	set     *batcher.Set
 	writers []*sink.Writer // of set.Batches, same order
 	reason  standpipe.SealReason
-	gaps    []manifest.Gap
+	gaps    []standpipe.Gap
 	// ended says that the range is the last one of the shard.
 	ended    bool
 	children []standpipe.ShardID
@@ -136,10 +136,13 @@ func (s *shard) deliverAtLeastOnce(ctx context.Context, f *flush) error {
 			return err
 		}
 	}
-	if err := s.protocol.advance(ctx, f.end(), f.set.ArrivalMax, f.children); err != nil {
+	plan := Plan{
+		Origin: s.origin, Reason: f.reason, Records: f.set.Records, Dropped: f.set.Dropped,
+		Seen: f.set.ArrivalMax, Gaps: f.gaps, Children: f.children,
+	}
+	if err := s.protocol.advance(ctx, f.end(), plan); err != nil {
 		return err
 	}
-	plan := Plan{Origin: s.origin, Reason: f.reason, Records: f.set.Records, Dropped: f.set.Dropped, Seen: f.set.ArrivalMax, Gaps: f.gaps}
 	for n, w := range f.writers {
 		up := sink.Upload{Object: w.Object(), Parts: []sink.Part{{Size: w.Size(), CRC32: w.CRC32()}}}
 		plan.Objects = append(plan.Objects, planned(up, f.set.Batches[n], false))

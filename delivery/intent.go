@@ -78,7 +78,7 @@ type Plan struct {
 	Dropped int64           `json:"dropped"`
 	// Seen is the latest arrival time in the range.
 	Seen     time.Time           `json:"seen,omitzero"`
-	Gaps     []manifest.Gap      `json:"gaps,omitempty"`
+	Gaps     []standpipe.Gap     `json:"gaps,omitempty"`
 	Children []standpipe.ShardID `json:"children,omitempty"`
 }
 

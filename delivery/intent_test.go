@@ -50,7 +50,7 @@ func drawPlan(t *rapid.T) Plan {
 		p.Objects = append(p.Objects, o)
 	}
 	if rapid.Bool().Draw(t, "gap") {
-		p.Gaps = []manifest.Gap{{After: drawPosition(t, "after"), Before: "7", Certain: true}}
+		p.Gaps = []standpipe.Gap{{After: drawPosition(t, "after"), Before: "7", Certain: true}}
 		p.Children = []standpipe.ShardID{shardID(2), shardID(3)}
 	}
 	return p

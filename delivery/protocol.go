@@ -330,7 +330,7 @@ func (p *protocol) commit(ctx context.Context, i Intent, plan Plan) error {
 		return err
 	}
 	done := p.lease.Commits + 1
-	return p.write(ctx, "commit", checkpoint.Commit(p.lease, plan.Seen, plan.Children), func(row checkpoint.Lease) answer {
+	return p.write(ctx, "commit", checkpoint.Commit(p.lease, plan.Seen, plan.Children, plan.Gaps...), func(row checkpoint.Lease) answer {
 		return judgeSettled(row, p.lease, func(l checkpoint.Lease) bool {
 			return l.Pending == nil && l.Checkpoint == i.Last && l.Commits == done
 		})
@@ -425,8 +425,8 @@ func (p *protocol) take(ctx context.Context, me string) error {
 }
 
 // advance moves the checkpoint without an intent: the at-least-once mode.
-func (p *protocol) advance(ctx context.Context, to standpipe.Position, seen time.Time, children []standpipe.ShardID) error {
-	return p.write(ctx, "commit", checkpoint.Advance(p.lease, to, seen, children), func(row checkpoint.Lease) answer {
+func (p *protocol) advance(ctx context.Context, to standpipe.Position, plan Plan) error {
+	return p.write(ctx, "commit", checkpoint.Advance(p.lease, to, plan.Seen, plan.Children, plan.Gaps...), func(row checkpoint.Lease) answer {
 		switch {
 		case row.Owner != p.lease.Owner || row.Epoch != p.lease.Epoch:
 			return lost
@@ -437,10 +437,27 @@ func (p *protocol) advance(ctx context.Context, to standpipe.Position, seen time
 	})
 }
 
+// note stores how far an idle shard is known to be read.
+func (p *protocol) note(ctx context.Context, seen time.Time) error {
+	return p.write(ctx, "note", checkpoint.Note(p.lease, seen), func(row checkpoint.Lease) answer {
+		switch {
+		case row.Owner != p.lease.Owner || row.Epoch != p.lease.Epoch:
+			return lost
+		case row.Seen.Equal(seen):
+			return applied
+		}
+		return notApplied
+	})
+}
+
 // release gives the lease up, so that nobody has to wait for it to expire; a
-// successor, if named, comes first.
-func (p *protocol) release(ctx context.Context, successor string) error {
-	return p.write(ctx, "release", checkpoint.Release(p.lease, successor), func(row checkpoint.Lease) answer {
+// successor, if named, comes first. seen goes with it unless it is zero.
+func (p *protocol) release(ctx context.Context, successor string, seen time.Time) error {
+	u := checkpoint.Release(p.lease, successor)
+	if !seen.IsZero() {
+		u.Set.Seen = &seen
+	}
+	return p.write(ctx, "release", u, func(row checkpoint.Lease) answer {
 		if row.Owner != p.lease.Owner || row.Epoch != p.lease.Epoch {
 			return applied // released by us, or taken since: free of us in any case
 		}

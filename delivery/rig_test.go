@@ -236,7 +236,7 @@ func (g *gate) refuse(err error, ops ...string) {
 
 var (
 	sinkCalls  = []string{"begin", "append", "publish", "discard", "probe", "write", "read", "put"}
-	storeCalls = []string{"create", "get", "roster", "take", "prepare", "commit", "rollback", "repair", "advance", "release", "delete", "beat", "nudge", "forget"}
+	storeCalls = []string{"create", "get", "roster", "take", "prepare", "commit", "rollback", "repair", "advance", "note", "release", "delete", "beat", "nudge", "forget"}
 )
 
 func unavailable(who string) error {
@@ -307,6 +307,8 @@ func kindOf(u checkpoint.Update) string {
 		return "rollback"
 	case s.Checkpoint != nil:
 		return "advance"
+	case s.Owner == nil:
+		return "note"
 	}
 	return "release"
 }

@@ -38,6 +38,9 @@ type Source interface {
 	Decode() (*consumer.Page, error)
 	// Done gives the page's memory back.
 	Done()
+	// Seen is the time up to which every record of the shard has been read, zero
+	// if unknown. See consumer.Reader.Seen.
+	Seen() time.Time
 }
 
 // shard delivers one shard: a goroutine whose state is these plain fields.
@@ -60,6 +63,8 @@ type shard struct {
 	taken   int64          // bytes taken from the budget
 	handing bool           // draining for a successor
 	need    int64          // bytes the next page is known to need, 0 if unknown
+
+	noteEvery time.Duration // see notesPerRetention
 
 	router   router
 	splitter splitter
@@ -92,7 +97,9 @@ func newShard(w *Worker, lease checkpoint.Lease, info standpipe.Shard) *shard {
 		open:   func(from consumer.Start) Source { return w.parts.Stream.Open(info, from) },
 		spawn:  w.spawn,
 		router: router{keyer: w.parts.Keyer, oldest: w.settings.OldestInObject},
-		state:  ShardStatus{Shard: lease.Shard, Parents: lease.Parents},
+		state:  ShardStatus{Shard: lease.Shard, Parents: lease.Parents, Gaps: gapsOf(lease)},
+
+		noteEvery: max(w.stream.Retention/notesPerRetention, time.Minute),
 	}
 	s.splitter = newSplitter(w.settings, info)
 	s.emit = s.appendLine
@@ -180,6 +187,11 @@ func (s *shard) step(reading, working context.Context) error {
 		wait(reading, until)
 		return nil
 	}
+	if seen := s.idleSince(); seen.Sub(s.lease().Seen) >= s.noteEvery {
+		if err := s.protocol.note(working, seen); err != nil {
+			return err
+		}
+	}
 	if s.cutOff() {
 		s.state.Holding = "the checkpoint store takes no heartbeat: others may own this shard by now"
 		s.publishStatus()
@@ -195,6 +207,21 @@ func (s *shard) step(reading, working context.Context) error {
 	}
 	return s.take(working)
 }
+
+// idleSince is the time up to which everything in the shard is delivered, zero
+// while something is on its way. It says nothing of a position that standpipe
+// did not write: what is known of that is what its row says.
+func (s *shard) idleSince() time.Time {
+	l := s.lease()
+	if s.source == nil || len(s.sealed) > 0 || !s.current.vacant() || l.Checkpoint.AtStart() || l.Adopted() {
+		return time.Time{}
+	}
+	return s.source.Seen()
+}
+
+// notesPerRetention is how often in a retention an idle shard's row is written,
+// so that a crash leaves no doubt whether something was trimmed meanwhile.
+const notesPerRetention = 4
 
 // cutOffPause is how often a shard asks whether its worker is still cut off.
 const cutOffPause = time.Second
@@ -518,7 +545,11 @@ func (s *shard) drain(working context.Context, successor string) error {
 	case err != nil:
 		return err
 	}
-	if err := s.protocol.release(working, successor); err != nil {
+	seen := s.idleSince()
+	if !seen.After(s.lease().Seen) {
+		seen = time.Time{}
+	}
+	if err := s.protocol.release(working, successor, seen); err != nil {
 		return err
 	}
 	return errDrained

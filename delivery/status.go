@@ -9,7 +9,6 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/consumer"
-	"github.com/standpipe/standpipe/manifest"
 )
 
 // A State is where a shard is in its life; see the diagram in doc.go.
@@ -64,7 +63,7 @@ type ShardStatus struct {
 	// Delivered since the start; ObjectBytes after compression.
 	Records, Lines, Objects, ObjectBytes int64
 	LastObject                           DeliveredObject
-	Gaps                                 []FoundGap
+	Gaps                                 []standpipe.Gap
 	// Pending is the flush that is prepared and not yet committed.
 	Pending *PendingFlush
 	// Holding says what the shard is held up by, "" when it is not.
@@ -79,13 +78,6 @@ type DeliveredObject struct {
 	At          time.Time
 	Size, Lines int64
 	Reason      standpipe.SealReason
-}
-
-// A FoundGap is a Gap with what is known of it.
-type FoundGap struct {
-	manifest.Gap
-	Found time.Time
-	Cause string
 }
 
 // A PendingFlush is an intent between PREPARE and COMMIT.
@@ -143,13 +135,22 @@ func (s *shard) observe(page *consumer.Page) {
 // recordGap notes what retention took before it was read. The gap travels with
 // the flush into its manifest, so it can be found years later.
 func (s *shard) recordGap(g *consumer.Gap) {
-	s.current.gaps = append(s.current.gaps, manifest.Gap{After: g.After, Before: g.Before, Certain: g.Certain})
+	gap := standpipe.Gap{After: g.After, Before: g.Before, Certain: g.Certain, Cause: g.Reason, Found: time.Now().UTC()}
+	s.current.gaps = append(s.current.gaps, gap)
 	s.metrics.gaps.Inc()
 	if len(s.state.Gaps) < gapsKept {
-		s.state.Gaps = append(slices.Clone(s.state.Gaps), FoundGap{s.current.gaps[len(s.current.gaps)-1], time.Now(), string(g.Reason)})
+		s.state.Gaps = append(slices.Clone(s.state.Gaps), gap)
 	}
 	s.log.Error("records are missing: retention trimmed them before they were read",
 		zap.Stringer("after", g.After), zap.String("before", g.Before), zap.Bool("certain", g.Certain), zap.String("reason", g.Reason))
+}
+
+// gapsOf is what a lease remembers of its shard's gaps: the last one.
+func gapsOf(l checkpoint.Lease) []standpipe.Gap {
+	if l.LastGap == nil {
+		return nil
+	}
+	return []standpipe.Gap{*l.LastGap}
 }
 
 // delivered is told of every committed flush: one log line per object, then
@@ -212,6 +213,9 @@ func (c *ShardStatus) show(l checkpoint.Lease, waitingFor []standpipe.ShardID, h
 	c.Shard, c.Parents, c.Checkpoint, c.Committed = l.Shard, l.Parents, l.Checkpoint, l.Seen
 	c.Owner, c.Successor, c.WaitingFor = l.Owner, l.Successor, waitingFor
 	c.Holding, c.Error, c.Pending = "", "", nil
+	if len(c.Gaps) == 0 {
+		c.Gaps = gapsOf(l)
+	}
 	c.Oldest, c.OldestArrival, c.BufferedRecords = time.Time{}, time.Time{}, 0
 	switch {
 	case l.Checkpoint.AtEnd():

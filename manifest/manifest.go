@@ -31,10 +31,10 @@ type Manifest struct {
 	Objects []Object `json:"objects"`
 	Counts  Counts   `json:"counts"`
 	// Hash is the multiset hash of all lines of the flush.
-	Hash   string `json:"hash"`
-	Gaps   []Gap  `json:"gaps,omitempty"`
-	Intent string `json:"intent"`
-	Rev    int    `json:"rev"`
+	Hash   string          `json:"hash"`
+	Gaps   []standpipe.Gap `json:"gaps,omitempty"`
+	Intent string          `json:"intent"`
+	Rev    int             `json:"rev"`
 }
 
 // An Origin says which chain of manifests a flush belongs to.
@@ -82,16 +82,6 @@ type Counts struct {
 	Dropped int64 `json:"dropped"`
 	Lines   int64 `json:"lines"`
 	Bytes   int64 `json:"bytes"`
-}
-
-// A Gap is a stretch of the shard that could not be read: retention had
-// trimmed it. What it held is unknown.
-type Gap struct {
-	After  standpipe.Position `json:"after"`
-	Before string             `json:"before,omitempty"`
-	// Certain is false when records may have been trimmed or the shard may
-	// just have been idle: the position aged out and nothing tells which.
-	Certain bool `json:"certain"`
 }
 
 // Sum adds up the objects: the lines and bytes of Counts, and Hash.

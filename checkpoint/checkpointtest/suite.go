@@ -196,13 +196,25 @@ func journey(t *testing.T, s checkpoint.Store) {
 		t.Fatalf("prepared: %+v", l)
 	}
 	seen := time.Date(2026, 11, 3, 0, 0, 0, 5e6, time.UTC)
-	l = update(t, s, checkpoint.Commit(l, seen, []standpipe.ShardID{"shardId-000000000009"}))
+	gaps := []standpipe.Gap{
+		{After: standpipe.Position{Sequence: "3"}, Before: "5", Certain: true, Cause: "trimmed", Found: seen},
+		{After: standpipe.Position{Sequence: "6", Sub: 1}, Found: seen.Add(time.Minute)},
+	}
+	l = update(t, s, checkpoint.Commit(l, seen, []standpipe.ShardID{"shardId-000000000009"}, gaps...))
+	if l.Gaps != 2 || l.LastGap == nil || *l.LastGap != gaps[1] {
+		t.Fatalf("gaps: %d, %+v", l.Gaps, l.LastGap)
+	}
 	if l.Checkpoint != (standpipe.Position{Sequence: "10", Sub: 2}) || l.Pending != nil || l.Commits != 1 ||
 		l.OwnerSwitches != 0 || !l.Seen.Equal(seen) || len(l.Children) != 1 {
 		t.Fatalf("committed: %+v", l)
 	}
+	noted := seen.Add(time.Hour)
+	l = update(t, s, checkpoint.Note(l, noted))
+	if l.Owner != "me" || !l.Seen.Equal(noted) || l.Commits != 1 {
+		t.Fatalf("noted: %+v", l)
+	}
 	l = update(t, s, checkpoint.Advance(l, standpipe.Position{Sequence: standpipe.ShardEnd}, time.Time{}, nil))
-	if !l.Checkpoint.AtEnd() || !l.Seen.Equal(seen) {
+	if !l.Checkpoint.AtEnd() || !l.Seen.Equal(noted) || l.Gaps != 2 {
 		t.Fatalf("advanced: %+v", l)
 	}
 }

@@ -94,6 +94,7 @@ var (
 		return &checkpoint.Pending{Position: positions.Draw(t, "pending"), State: states.Draw(t, "state")}
 	})
 	shards = rapid.SampledFrom([][]standpipe.ShardID{nil, {"shardId-1"}, {"shardId-1", "shardId-2"}})
+	gaps   = [][]standpipe.Gap{nil, {{Before: "7"}}, {{Certain: true, Cause: "trimmed"}, {After: standpipe.Position{Sequence: "5", Sub: 1}, Found: time.Unix(3, 5).UTC()}}}
 	times  = rapid.SampledFrom([]time.Time{{}, time.Unix(1, 0).UTC(), time.Unix(2, 123456789).UTC()})
 	leases = rapid.Custom(func(t *rapid.T) checkpoint.Lease {
 		return checkpoint.Lease{
@@ -102,6 +103,7 @@ var (
 			Parents: shards.Draw(t, "parents"), Children: shards.Draw(t, "children"), HashStart: owners.Draw(t, "hash"),
 			Epoch: small.Draw(t, "epoch"), Flush: small.Draw(t, "flush"), Commits: small.Draw(t, "commits"), Incarnation: owners.Draw(t, "incarnation"),
 			StreamCreated: times.Draw(t, "created"), StartTime: times.Draw(t, "start"), Seen: times.Draw(t, "seen"),
+			Gaps: small.Draw(t, "gaps"),
 		}
 	})
 	conditions = rapid.Custom(func(t *rapid.T) checkpoint.Condition {
@@ -116,7 +118,7 @@ var (
 			Owner: maybe(t, owners, "new owner"), Successor: maybe(t, owners, "new successor"), NextEpoch: rapid.Bool().Draw(t, "next epoch"),
 			OwnerSwitched: rapid.Bool().Draw(t, "switched"), Checkpoint: maybe(t, positions, "new checkpoint"), Pending: pendings.Draw(t, "new pending"),
 			ClearPending: rapid.Bool().Draw(t, "clear"), Flush: maybe(t, small, "new flush"), Commits: maybe(t, small, "new commits"),
-			Children: rapid.SampledFrom([][]standpipe.ShardID{nil, {}, {"shardId-3"}, {"shardId-3", "shardId-4"}}).Draw(t, "new children"), Seen: maybe(t, times, "new seen"),
+			Children: rapid.SampledFrom([][]standpipe.ShardID{nil, {}, {"shardId-3"}, {"shardId-3", "shardId-4"}}).Draw(t, "new children"), Seen: maybe(t, times, "new seen"), Gaps: rapid.SampledFrom(gaps).Draw(t, "new gaps"),
 		}
 	})
 )

@@ -47,8 +47,8 @@ func (e *expression) put(attribute string, value any) {
 	e.set = append(e.set, e.name(attribute)+" = "+e.value(value))
 }
 
-func (e *expression) increase(attribute string) {
-	e.add = append(e.add, e.name(attribute)+" "+e.value(int64(1)))
+func (e *expression) increase(attribute string, by int) {
+	e.add = append(e.add, e.name(attribute)+" "+e.value(int64(by)))
 }
 
 func (e *expression) drop(attribute string) { e.remove = append(e.remove, e.name(attribute)) }
@@ -124,7 +124,7 @@ func requireNumber(e *expression, attribute string, want *int64) {
 
 // changeOf does what Change.Apply does.
 func changeOf(e *expression, c checkpoint.Change) {
-	e.increase(kcl.Counter)
+	e.increase(kcl.Counter, 1)
 	if c.Owner != nil {
 		putOrDrop(e, kcl.Owner, *c.Owner)
 	}
@@ -132,7 +132,7 @@ func changeOf(e *expression, c checkpoint.Change) {
 		putOrDrop(e, kcl.Successor, *c.Successor)
 	}
 	if c.NextEpoch {
-		e.increase(kcl.Epoch)
+		e.increase(kcl.Epoch, 1)
 	}
 	switch {
 	case c.Checkpoint != nil:
@@ -140,7 +140,7 @@ func changeOf(e *expression, c checkpoint.Change) {
 		e.put(kcl.Sub, c.Checkpoint.Sub)
 		e.put(kcl.Switches, int64(0))
 	case c.OwnerSwitched:
-		e.increase(kcl.Switches)
+		e.increase(kcl.Switches, 1)
 	}
 	changePending(e, c)
 	if c.Flush != nil {
@@ -158,6 +158,10 @@ func changeOf(e *expression, c checkpoint.Change) {
 	}
 	if c.Seen != nil {
 		putOrDrop(e, kcl.Seen, *c.Seen)
+	}
+	if n := len(c.Gaps); n > 0 {
+		e.increase(kcl.Gaps, n)
+		e.put(kcl.LastGap, kcl.EncodeGap(c.Gaps[n-1]))
 	}
 }
 

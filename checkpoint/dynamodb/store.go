@@ -153,7 +153,7 @@ func (s *Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worke
 			e.drop(name)
 		}
 	}
-	e.increase(kcl.Counter)
+	e.increase(kcl.Counter, 1)
 	once(e, id)
 	item, _, err := s.update(ctx, "heartbeat of worker "+w.ID, key, e)
 	if isConditionFailed(err) { // its only condition is that it was not applied
@@ -174,7 +174,7 @@ func (s *Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worke
 func (s *Store) Nudge(ctx context.Context, id string) error {
 	e := newExpression()
 	e.require("attribute_exists(%s)", kcl.Key)
-	e.increase(kcl.Nudges)
+	e.increase(kcl.Nudges, 1)
 	_, _, err := s.update(ctx, "nudge worker "+id, kcl.WorkerKey(id), e)
 	if isConditionFailed(err) {
 		return checkpoint.ErrNotFound

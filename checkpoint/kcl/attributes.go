@@ -44,6 +44,8 @@ const (
 	StartTime     = "standpipeStartTime"
 	Seen          = "standpipeSeen"
 	Successor     = "standpipeSuccessor"
+	Gaps          = "standpipeGaps"
+	LastGap       = "standpipeLastGap" // JSON
 	// Write is the random id of the last write. It marks a row as ours, and it
 	// is how a write is recognised whose answer was lost.
 	Write = "standpipeWrite"
@@ -58,7 +60,7 @@ const (
 )
 
 // OwnLeaseAttributes are what standpipe adds to a lease of KCL.
-var OwnLeaseAttributes = []string{Epoch, Flush, Commits, Incarnation, StreamCreated, StartTime, Seen, Successor, Write}
+var OwnLeaseAttributes = []string{Epoch, Flush, Commits, Incarnation, StreamCreated, StartTime, Seen, Successor, Gaps, LastGap, Write}
 
 // S, N and B make attribute values.
 func S(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }

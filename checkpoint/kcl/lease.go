@@ -1,6 +1,7 @@
 package kcl
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -48,6 +49,12 @@ func EncodeLease(l checkpoint.Lease) Item {
 	if !l.Seen.IsZero() {
 		item[Seen] = Time(l.Seen)
 	}
+	if l.Gaps != 0 {
+		item[Gaps] = N(l.Gaps)
+	}
+	if l.LastGap != nil {
+		item[LastGap] = S(EncodeGap(*l.LastGap))
+	}
 	return item
 }
 
@@ -68,6 +75,7 @@ func DecodeLease(item Item) (checkpoint.Lease, error) {
 		Epoch: read(r, number, Epoch), Flush: read(r, number, Flush), Commits: read(r, number, Commits),
 		Incarnation: read(r, text, Incarnation), StreamCreated: read(r, moment, StreamCreated),
 		StartTime: read(r, moment, StartTime), Seen: read(r, moment, Seen),
+		Gaps: read(r, number, Gaps), LastGap: read(r, gap, LastGap),
 	}
 	l.Checkpoint = read(r, positionOf(Checkpoint, Sub), Checkpoint)
 	if item[PendingSeq] != nil {
@@ -110,4 +118,25 @@ func IsLease(item Item) bool {
 	}
 	entity, ok := item[Entity].(*types.AttributeValueMemberS)
 	return !ok || entity.Value == "LEASE"
+}
+
+// EncodeGap is a gap as its attribute has it.
+func EncodeGap(g standpipe.Gap) string {
+	b, err := json.Marshal(g)
+	if err != nil { // cannot happen: plain data only
+		panic(fmt.Sprintf("encode gap: %v", err))
+	}
+	return string(b)
+}
+
+func gap(item Item, name string) (*standpipe.Gap, error) {
+	s, err := text(item, name)
+	if err != nil || s == "" {
+		return nil, err
+	}
+	var g standpipe.Gap
+	if err := json.Unmarshal([]byte(s), &g); err != nil {
+		return nil, fmt.Errorf("attribute %s is no gap: %w", name, err)
+	}
+	return &g, nil
 }

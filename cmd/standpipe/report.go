@@ -9,7 +9,7 @@ import (
 	"github.com/standpipe/standpipe/status"
 )
 
-func until(g delivery.FoundGap) *standpipe.Position {
+func until(g standpipe.Gap) *standpipe.Position {
 	if g.Before == "" {
 		return nil
 	}
