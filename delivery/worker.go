@@ -99,7 +99,8 @@ type Worker struct {
 	inline   int // see inlineMax; the simulation varies it
 
 	begun atomic.Bool  // the start-up checks passed
-	beat  atomic.Int64 // Unix seconds of the loop's last turn; 0 while it is not running
+	made  time.Time    // the origin of beat: a jump of the wall clock must not look like a stall
+	beat  atomic.Int64 // the loop's last turn, nanoseconds after made; 0 while it is not running
 
 	mu     sync.Mutex // covers what follows; never held across I/O
 	stream standpipe.Stream
@@ -117,7 +118,7 @@ func NewWorker(settings Settings, parts Parts) *Worker {
 	}
 	w := &Worker{
 		settings: settings, parts: parts, log: parts.Logger.With(zap.String("worker", settings.Worker)),
-		inline: inlineMax, metrics: newMetrics(parts.Registerer, parts.Budget), shards: map[standpipe.ShardID]*running{},
+		made: time.Now(), inline: inlineMax, metrics: newMetrics(parts.Registerer, parts.Budget), shards: map[standpipe.ShardID]*running{},
 	}
 	w.pulse = newPulse(w)
 	w.registerStates(parts.Registerer)
@@ -152,8 +153,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.settings.Lease.Duration == 0 {
 		l.look(ctx) // else with the first heartbeat, which nudges
 	}
+	turn := time.NewTicker(stuckAfter / 6)
+	defer turn.Stop()
 	for ctx.Err() == nil {
-		w.beat.Store(time.Now().Unix())
+		w.beat.Store(int64(time.Since(w.made)) + 1)
 		select {
 		case f := <-l.finished:
 			l.ended(f)
@@ -164,6 +167,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			l.look(ctx)
 		case <-l.due.C:
 			l.look(ctx)
+		case <-turn.C: // to be seen turning
 		case <-ctx.Done():
 		}
 	}

@@ -50,7 +50,7 @@ func (r *Reader) Fetch(ctx context.Context, _ int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	at := r.next
-	n, err := call(ctx, r.client, "get records", func() (int, error) {
+	n, err := call(ctx, r.client, toStream, "get records of "+string(r.shard.Info.ID), func() (int, error) {
 		return min(r.client.net.Rand.IntN(r.shard.PageMax+1), len(r.shard.Records)-at), nil
 	})
 	r.ready = time.Now().Add(200 * time.Millisecond)
