@@ -98,7 +98,7 @@ func TestMergeStormsAndDoublingsUnderLoadInAFleetThatChangesLoseAndDoubleNothing
 			r.halve, // 16
 			r.halve, // 8
 			func() { old := nodes[1]; nodes[1] = r.start(); load(); _ = old.end() },
-			r.double, // 16
+			r.double,                      // 16
 			func() { load(); r.double() }, // 32
 			func() { nodes = append(nodes, r.start()) },
 			r.halve,

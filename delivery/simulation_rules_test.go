@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -15,16 +14,6 @@ import (
 	"github.com/standpipe/standpipe/batcher"
 	"github.com/standpipe/standpipe/sink"
 )
-
-func (w *world) manifest(n int64) (m Manifest, err error) {
-	l := w.lease()
-	key := ManifestKey(Origin{Stream: "", Incarnation: l.Incarnation, Shard: l.Shard}, n)
-	body, err := w.sink.Read(context.Background(), key, 1<<20)
-	if err != nil {
-		return m, err
-	}
-	return m, json.Unmarshal(body, &m)
-}
 
 // simulate runs one seed and returns the violation, if any, and the digest of
 // all events.

@@ -58,6 +58,14 @@ func (c *Client) Kill() {
 	c.mu.Lock()
 	c.dead = true
 	c.mu.Unlock()
+	c.Resume()
+}
+
+// Dead says that the client was killed.
+func (c *Client) Dead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dead
 }
 
 // Cut says whether requests of the client reach a server. What is under way
