@@ -180,19 +180,18 @@ func (w *fleetWorld) run() (violation string, healed time.Duration) {
 		w.chaos(faults)
 	}
 	w.trace("heal")
-	begun, restarted := time.Now(), false
+	for _, p := range w.processes {
+		w.mend(p)
+	}
+	begun := time.Now()
 	for time.Since(begun) < time.Hour {
 		synctest.Wait()
 		if v := w.check(); v != "" {
 			return v, 0
 		}
-		if !restarted {
-			restarted = true
-			for n, p := range w.processes {
-				w.mend(p)
-				if !p.running() {
-					w.boot(n)
-				}
+		for n, p := range w.processes { // one may still have been stopping
+			if !p.running() {
+				w.boot(n)
 			}
 		}
 		for w.net.Reply() || w.net.Deliver(sim.Faults{}) {
