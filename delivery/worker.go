@@ -140,7 +140,6 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	var group sync.WaitGroup
-	defer group.Wait()
 	beating, still := context.WithCancel(working)
 	defer still()
 	nudged, changed := make(chan struct{}, 1), make(chan struct{}, 1)
@@ -148,7 +147,6 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Go(func() { w.watch(ctx, changed) })
 
 	l := newLoop(w, working)
-	defer l.close()
 	w.begun.Store(true)
 	if w.settings.Lease.Duration == 0 {
 		l.look(ctx) // else with the first heartbeat, which nudges
@@ -176,7 +174,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer timeout.Stop()
 	w.pulse.leave()
 	err := l.leave()
+	l.close()
 	still()
+	group.Wait() // or a heartbeat on its way would make the row anew
 	w.pulse.forget()
 	return err
 }
