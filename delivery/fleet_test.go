@@ -30,16 +30,23 @@ func (p *node) held() (n int) {
 	return n
 }
 
-// balanced says that the nodes hold all shards that can be delivered, evenly.
+// balanced says that the nodes own all shards that can be delivered, evenly,
+// and that none is on its way.
 func (r *rig) balanced(nodes ...*node) bool {
-	want, least, most, sum := 0, 1<<30, 0, 0
+	owned := map[string]int{}
+	want := 0
 	for _, l := range r.leases() {
 		if !l.Checkpoint.AtEnd() {
 			want++
+			owned[l.Owner]++
 		}
 	}
+	least, most, sum := 1<<30, 0, 0
 	for _, p := range nodes {
-		n := p.held()
+		n := owned[p.settings.Worker]
+		if p.states()[StateDelivering] != n {
+			return false
+		}
 		least, most, sum = min(least, n), max(most, n), sum+n
 	}
 	return want > 0 && sum == want && most-least <= 1

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// stuckAfter is how long the worker's loop, which turns every second, may
+// stuckAfter is how long the worker's loop, which turns every ten seconds at least, may
 // stand still before a restart would help.
 const stuckAfter = time.Minute
 
@@ -29,7 +29,7 @@ func (w *Worker) Live() error {
 
 func (w *Worker) turning() error {
 	if beat := w.beat.Load(); beat != 0 {
-		if still := time.Since(time.Unix(beat, 0)); still > stuckAfter {
+		if still := time.Since(w.made) - time.Duration(beat); still > stuckAfter {
 			return fmt.Errorf("the worker has stood still for %s", still.Round(time.Second))
 		}
 	}

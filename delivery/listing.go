@@ -73,7 +73,8 @@ func (w *Worker) refresh(ctx context.Context) error {
 	return w.sync(ctx)
 }
 
-// sync makes a lease for every listed shard that has none.
+// sync makes a lease for every listed shard that has none, and removes those
+// that nobody will ask for again.
 func (w *Worker) sync(ctx context.Context) error {
 	listed, err := w.parts.Stream.Shards(ctx)
 	if err != nil {
@@ -106,6 +107,7 @@ func (w *Worker) sync(ctx context.Context) error {
 			return err
 		}
 	}
+	w.clean(ctx, listed, leases)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -13,19 +12,8 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/batcher"
-	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
-
-func (w *world) manifest(n int64) (m manifest.Manifest, err error) {
-	l := w.lease()
-	key := manifest.Key(manifest.Origin{Stream: "", Incarnation: l.Incarnation, Shard: l.Shard}, n)
-	body, err := w.sink.Read(context.Background(), key, 1<<20)
-	if err != nil {
-		return m, err
-	}
-	return m, json.Unmarshal(body, &m)
-}
 
 // simulate runs one seed and returns the violation, if any, and the digest of
 // all events.
@@ -131,7 +119,7 @@ func placeAgain(ctx context.Context, s *shard) error {
 	next.Objects = nil
 	var writers [2]*sink.Writer
 	var batches [2]batcher.Batch
-	err = s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal, _ int64, r *standpipe.Record) {
+	err = s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal int64, r *standpipe.Record) {
 		k := ordinal % 2
 		s.splitter.each(r, 0, func(line []byte, newline bool) {
 			if writers[k] == nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +16,6 @@ import (
 	storemem "github.com/standpipe/standpipe/checkpoint/memory"
 	"github.com/standpipe/standpipe/consumer"
 	"github.com/standpipe/standpipe/internal/sim"
-	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 	sinkmem "github.com/standpipe/standpipe/sink/memory"
 )
@@ -32,15 +30,13 @@ const simShard standpipe.ShardID = "shardId-000000000000"
 // A world is one run of the simulation: two worker processes, one shard, one
 // store, one sink, and a driver that decides what happens next.
 type world struct {
-	t      *testing.T
 	rand   *rand.Rand
 	net    *sim.Net
 	breaks breaks
 
-	store  *storemem.Store
-	sink   *sinkmem.Sink
-	shard  *sim.Shard
-	lines  map[string]int // line → index of its record
+	store *storemem.Store
+	bucket
+	ledger // of the one shard
 	keyer  *sink.Keyer
 	limits batcher.Limits
 	inline int // 0: every plan is an object of its own
@@ -49,11 +45,15 @@ type world struct {
 	crashes   int
 	aborts    int
 
-	lowest    checkpoint.Lease // the furthest lease seen, for I4
-	discarded map[string]bool  // upload ids that a worker discarded
-	digest    uint64
-	events    int
-	verbose   bool
+	journal
+}
+
+// A journal is the events of a run.
+type journal struct {
+	t       *testing.T
+	digest  uint64
+	events  int
+	verbose bool
 }
 
 // A process is one start of a worker: it keeps its name when it takes the
@@ -69,8 +69,8 @@ type process struct {
 
 func newWorld(t *testing.T, seed uint64, b breaks, verbose bool) *world {
 	w := &world{
-		t: t, rand: rand.New(rand.NewPCG(seed, 7)), breaks: b, verbose: verbose,
-		store: new(storemem.Store), discarded: map[string]bool{}, lines: map[string]int{},
+		rand: rand.New(rand.NewPCG(seed, 7)), breaks: b, journal: journal{t: t, verbose: verbose},
+		store: new(storemem.Store), bucket: bucket{discarded: map[string]bool{}}, ledger: ledger{lines: map[string]int{}},
 	}
 	w.net = sim.NewNet(w.rand, w.trace)
 	w.inline = w.rand.IntN(2) * inlineMax
@@ -88,7 +88,7 @@ func newWorld(t *testing.T, seed uint64, b breaks, verbose bool) *world {
 		PageMax: 1 + w.rand.IntN(4),
 	}
 	for n := range 4 + w.rand.IntN(8) {
-		w.shard.Records = append(w.shard.Records, w.record(n))
+		w.shard.Records = append(w.shard.Records, w.record(w.rand, n))
 	}
 	err = w.store.Create(t.Context(), checkpoint.Lease{
 		Shard: simShard, Incarnation: "1", StreamCreated: time.Now().UTC(),
@@ -103,28 +103,13 @@ func newWorld(t *testing.T, seed uint64, b breaks, verbose bool) *world {
 	return w
 }
 
-// record makes a record of none to three lines. Arrivals go back and forth
-// over a few seconds, so that most flushes have several objects.
-func (w *world) record(n int) standpipe.Record {
-	var data []byte
-	for k := range w.rand.IntN(4) {
-		line := fmt.Sprintf("record %d line %d", n, k)
-		w.lines[line] = n
-		data = fmt.Appendf(data, "%s\n", line)
-	}
-	return standpipe.Record{
-		Sequence: fmt.Appendf(nil, "%d", 1000+n*10), Data: data,
-		Arrival: time.Date(2026, 11, 22, 10, 59, 58+w.rand.IntN(3), 0, time.UTC),
-	}
-}
-
-func (w *world) trace(event string) {
+func (j *journal) trace(event string) {
 	h := fnv.New64a()
-	fmt.Fprint(h, w.digest, event)
-	w.digest = h.Sum64()
-	w.events++
-	if w.verbose {
-		w.t.Logf("%4d %s %s", w.events, time.Now().UTC().Format("15:04:05.000"), event)
+	fmt.Fprint(h, j.digest, event)
+	j.digest = h.Sum64()
+	j.events++
+	if j.verbose {
+		j.t.Logf("%4d %s %s", j.events, time.Now().UTC().Format("15:04:05.000"), event)
 	}
 }
 
@@ -226,19 +211,23 @@ func (w *world) run() string {
 	faults := sim.Faults{LoseReply: 8, Duplicate: 8, Delay: 25}
 	for range 60 + w.rand.IntN(200) {
 		synctest.Wait()
-		if v := w.check(); v != "" {
+		if v := w.check(w.lease(), &w.bucket); v != "" {
 			return v
 		}
 		w.chaos(faults)
 	}
 	for range 4000 {
 		synctest.Wait()
-		if v := w.check(); v != "" {
+		if v := w.check(w.lease(), &w.bucket); v != "" {
 			return v
 		}
 		l := w.lease()
 		if l.Checkpoint.AtEnd() && w.net.Idle() && !w.processes[0].running() && !w.processes[1].running() {
-			return w.checkEnd(l)
+			keys, v := w.checkEnd(&w.bucket, l)
+			if v != "" {
+				return v
+			}
+			return w.checkStray(keys, w.lines)
 		}
 		w.heal(l)
 	}
@@ -323,137 +312,4 @@ func (w *world) lease() checkpoint.Lease {
 		w.t.Fatal(err)
 	}
 	return l
-}
-
-// check is every invariant, asked between any two steps.
-func (w *world) check() string {
-	l := w.lease()
-	seen := map[string]int{}
-	for _, o := range w.sink.Objects() {
-		if strings.HasPrefix(o.Key, manifest.StatePrefix) {
-			continue
-		}
-		for line := range strings.Lines(string(o.Body)) {
-			line = strings.TrimSuffix(line, "\n")
-			if _, ok := w.lines[line]; !ok {
-				return fmt.Sprintf("object %s holds %q, which was never in the stream", o.Key, line)
-			}
-			seen[line]++
-		}
-	}
-	through := w.last(l.Checkpoint)
-	pending := through
-	if l.Pending != nil {
-		pending = w.last(l.Pending.Position)
-	}
-	for line, record := range w.lines {
-		switch n := seen[line]; {
-		case n > 1:
-			return fmt.Sprintf("I1 %q is visible %d times", line, n)
-		case n == 0 && record <= through:
-			return fmt.Sprintf("I2 %q is before the checkpoint %s and not visible", line, l.Checkpoint)
-		case n == 1 && record > pending:
-			return fmt.Sprintf("I3 %q is visible but neither committed nor prepared", line)
-		}
-	}
-	before := w.lowest
-	w.lowest = l
-	switch {
-	case before.Shard != "" && (l.Flush < before.Flush || l.Epoch < before.Epoch || l.Commits < before.Commits || l.Checkpoint.Compare(before.Checkpoint) < 0):
-		return fmt.Sprintf("I4 the lease went backwards from %+v to %+v", before, l)
-	case l.Pending == nil:
-		return ""
-	}
-	i, err := decodeIntent(l.Pending.State)
-	if err != nil {
-		return "I4 " + err.Error()
-	}
-	if i.Base != l.Checkpoint {
-		return fmt.Sprintf("I4 intent %s starts after %s, the checkpoint is %s", i.ID, i.Base, l.Checkpoint)
-	}
-	return w.checkPlan(i)
-}
-
-// checkPlan is I5: a worker never discards an upload that a prepared intent names (R5).
-func (w *world) checkPlan(i Intent) string {
-	plan := i.Plan
-	if plan == nil {
-		body, err := w.sink.Read(context.Background(), i.PlanKey, planLimit)
-		if err != nil {
-			return "I5 the prepared intent's plan cannot be read: " + err.Error()
-		}
-		p, err := decodePlan(body, i.PlanSHA256)
-		if err != nil {
-			return "I5 " + err.Error()
-		}
-		plan = &p
-	}
-	for _, o := range plan.Objects {
-		if w.discarded[o.ID] {
-			return fmt.Sprintf("I5 upload %s of the prepared intent %s was discarded by a worker", o.ID, i.ID)
-		}
-	}
-	return ""
-}
-
-// last is the index of the last record at or before p.
-func (w *world) last(p standpipe.Position) int {
-	switch {
-	case p.AtEnd():
-		return len(w.shard.Records)
-	case p.AtStart():
-		return -1
-	}
-	for n, r := range w.shard.Records {
-		if standpipe.CompareSequence(string(r.Sequence), p.Sequence) > 0 {
-			return n - 1
-		}
-	}
-	return len(w.shard.Records) - 1
-}
-
-// checkEnd asks at the end what only then is true: the chain of manifests is
-// the proof of the whole shard.
-func (w *world) checkEnd(l checkpoint.Lease) string {
-	previous := standpipe.Position{Sequence: standpipe.TrimHorizon}
-	var all standpipe.Digest
-	var records int64
-	keys := map[string]bool{}
-	for n := int64(1); n <= l.Commits; n++ {
-		m, err := w.manifest(n)
-		if err != nil {
-			return fmt.Sprintf("M manifest %d: %v", n, err)
-		}
-		if m.Number != n || m.Previous != previous {
-			return fmt.Sprintf("M manifest %d has number %d and follows %s, want %s", n, m.Number, m.Previous, previous)
-		}
-		previous = m.Last
-		records += m.Counts.Records
-		d, err := standpipe.ParseDigest(m.Counts.Lines, m.Hash)
-		if err != nil {
-			return "M " + err.Error()
-		}
-		all.Merge(d)
-		for _, o := range m.Objects {
-			keys[o.Key] = true
-		}
-	}
-	var want standpipe.Digest
-	for line := range w.lines {
-		want.Add([]byte(line))
-	}
-	switch {
-	case !previous.AtEnd():
-		return "M the last manifest does not end the shard"
-	case records != int64(len(w.shard.Records)):
-		return fmt.Sprintf("M the manifests count %d records of %d", records, len(w.shard.Records))
-	case all != want:
-		return "M the manifests' hash is not that of the stream's lines"
-	}
-	for _, o := range w.sink.Objects() {
-		if !strings.HasPrefix(o.Key, manifest.StatePrefix) && !keys[o.Key] {
-			return "M object " + o.Key + " is in no manifest"
-		}
-	}
-	return ""
 }

@@ -100,7 +100,8 @@ type Worker struct {
 	inline   int // see inlineMax; the simulation varies it
 
 	begun atomic.Bool  // the start-up checks passed
-	beat  atomic.Int64 // Unix seconds of the loop's last turn; 0 while it is not running
+	made  time.Time    // the origin of beat: a jump of the wall clock must not look like a stall
+	beat  atomic.Int64 // the loop's last turn, nanoseconds after made; 0 while it is not running
 
 	mu     sync.Mutex // covers what follows; never held across I/O
 	stream standpipe.Stream
@@ -118,7 +119,7 @@ func NewWorker(settings Settings, parts Parts) *Worker {
 	}
 	w := &Worker{
 		settings: settings, parts: parts, log: parts.Logger.With(zap.String("worker", settings.Worker)),
-		inline: inlineMax, metrics: newMetrics(parts.Registerer, parts.Budget), shards: map[standpipe.ShardID]*running{},
+		made: time.Now(), inline: inlineMax, metrics: newMetrics(parts.Registerer, parts.Budget), shards: map[standpipe.ShardID]*running{},
 	}
 	w.pulse = newPulse(w)
 	w.registerStates(parts.Registerer)
@@ -140,7 +141,6 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	var group sync.WaitGroup
-	defer group.Wait()
 	beating, still := context.WithCancel(working)
 	defer still()
 	nudged, changed := make(chan struct{}, 1), make(chan struct{}, 1)
@@ -148,13 +148,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	group.Go(func() { w.watch(ctx, changed) })
 
 	l := newLoop(w, working)
-	defer l.close()
 	w.begun.Store(true)
 	if w.settings.Lease.Duration == 0 {
 		l.look(ctx) // else with the first heartbeat, which nudges
 	}
+	turn := time.NewTicker(stuckAfter / 6)
+	defer turn.Stop()
 	for ctx.Err() == nil {
-		w.beat.Store(time.Now().Unix())
+		w.beat.Store(int64(time.Since(w.made)) + 1)
 		select {
 		case f := <-l.finished:
 			l.ended(f)
@@ -165,6 +166,7 @@ func (w *Worker) Run(ctx context.Context) error {
 			l.look(ctx)
 		case <-l.due.C:
 			l.look(ctx)
+		case <-turn.C: // to be seen turning
 		case <-ctx.Done():
 		}
 	}
@@ -173,7 +175,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer timeout.Stop()
 	w.pulse.leave()
 	err := l.leave()
+	l.close()
 	still()
+	group.Wait() // or a heartbeat on its way would make the row anew
 	w.pulse.forget()
 	return err
 }

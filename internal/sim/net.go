@@ -1,12 +1,15 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
+
+	"github.com/standpipe/standpipe"
 )
 
 // ErrDead is what a dead client's calls return: the process is gone, nothing
@@ -41,6 +44,9 @@ type Client struct {
 	mu   sync.Mutex // covers what follows
 	sent int
 	dead bool
+	cut  map[string]bool // servers that its requests do not reach
+	// paused is closed when the process goes on; nil while it runs.
+	paused chan struct{}
 }
 
 // NewClient returns a client. Names order requests, so they are unique.
@@ -52,11 +58,77 @@ func (c *Client) Kill() {
 	c.mu.Lock()
 	c.dead = true
 	c.mu.Unlock()
+	c.Resume()
 }
+
+// Dead says that the client was killed.
+func (c *Client) Dead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dead
+}
+
+// Cut says whether requests of the client reach a server. What is under way
+// waits for the end of the cut.
+func (c *Client) Cut(server string, on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut == nil {
+		c.cut = map[string]bool{}
+	}
+	c.cut[server] = on
+}
+
+func (c *Client) reaches(server string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.cut[server]
+}
+
+// Pause stops the process as SIGSTOP does: time goes on, and nothing it does
+// has an effect, not even to notice that a call took too long, until Resume.
+func (c *Client) Pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused == nil {
+		c.paused = make(chan struct{})
+	}
+}
+
+// Resume lets a paused process go on.
+func (c *Client) Resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused != nil {
+		close(c.paused)
+		c.paused = nil
+	}
+}
+
+// awake waits until the process runs.
+func (c *Client) awake() {
+	for {
+		c.mu.Lock()
+		paused := c.paused
+		c.mu.Unlock()
+		if paused == nil {
+			return
+		}
+		<-paused
+	}
+}
+
+// The servers.
+const (
+	toStore  = "store"
+	toSink   = "sink"
+	toStream = "stream"
+)
 
 type request struct {
 	from   *Client
 	number int
+	to     string
 	name   string
 	apply  func() (any, error)
 	copied bool // a duplicate: nobody waits for its reply
@@ -69,7 +141,9 @@ func (r *request) String() string { return fmt.Sprintf("%s#%d %s", r.from.Name, 
 
 // call sends a request and waits for its reply or the end of ctx. In the
 // latter case its outcome is unknown: it may be applied later.
-func call[T any](ctx context.Context, c *Client, name string, apply func() (T, error)) (zero T, err error) {
+func call[T any](ctx context.Context, c *Client, to, name string, apply func() (T, error)) (zero T, err error) {
+	c.awake()
+	defer c.awake()
 	c.mu.Lock()
 	if c.dead {
 		c.mu.Unlock()
@@ -77,7 +151,7 @@ func call[T any](ctx context.Context, c *Client, name string, apply func() (T, e
 	}
 	c.sent++
 	r := &request{
-		from: c, number: c.sent, name: name, reply: make(chan struct{}),
+		from: c, number: c.sent, to: to, name: name, reply: make(chan struct{}),
 		apply: func() (any, error) { return apply() },
 	}
 	c.mu.Unlock()
@@ -86,7 +160,8 @@ func call[T any](ctx context.Context, c *Client, name string, apply func() (T, e
 	c.net.mu.Unlock()
 	select {
 	case <-r.reply:
-		return r.value.(T), r.err
+		v, _ := r.value.(T)
+		return v, r.err
 	case <-ctx.Done():
 		return zero, context.Cause(ctx)
 	}
@@ -95,6 +170,8 @@ func call[T any](ctx context.Context, c *Client, name string, apply func() (T, e
 // Faults says how unkind the network is, in percent of the occasions.
 type Faults struct {
 	LoseReply, Duplicate, Delay int
+	// Throttle is the store's: the request is refused and not applied.
+	Throttle int
 }
 
 // Deliver takes one pending request, if there is any, to its server, and
@@ -102,23 +179,31 @@ type Faults struct {
 func (n *Net) Deliver(f Faults) bool {
 	n.mu.Lock()
 	slices.SortFunc(n.requests, func(a, b *request) int {
-		if a.from.Name != b.from.Name {
-			if a.from.Name < b.from.Name {
-				return -1
-			}
-			return 1
-		}
-		return a.number - b.number
+		return cmp.Or(cmp.Compare(a.from.Name, b.from.Name), cmp.Compare(a.name, b.name), cmp.Compare(a.number, b.number))
 	})
-	if len(n.requests) == 0 {
+	var reach []int
+	for k, r := range n.requests {
+		if r.from.reaches(r.to) {
+			reach = append(reach, k)
+		}
+	}
+	if len(reach) == 0 {
 		n.mu.Unlock()
 		return false
 	}
-	k := n.Rand.IntN(len(n.requests))
+	k := reach[n.Rand.IntN(len(reach))]
 	r := n.requests[k]
 	n.requests = slices.Delete(n.requests, k, k+1)
 	n.mu.Unlock()
 
+	if r.to == toStore && n.chance(f.Throttle) {
+		n.trace("throttle " + r.String())
+		if !r.copied {
+			r.err = &standpipe.Error{Class: standpipe.Throttled, Op: r.name, Err: errors.New("ProvisionedThroughputExceededException")}
+			close(r.reply)
+		}
+		return true
+	}
 	n.trace("serve " + r.String())
 	value, err := r.apply()
 	if n.chance(f.Duplicate) {

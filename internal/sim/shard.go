@@ -17,7 +17,12 @@ type Shard struct {
 	// PageMax is the most records of one page; a page may be empty with
 	// records ahead.
 	PageMax int
+
+	fetched time.Time
 }
+
+// Fetched is when a page was served last. For the driver.
+func (s *Shard) Fetched() time.Time { return s.fetched }
 
 // Reader reads the shard over the network.
 type Reader struct {
@@ -50,7 +55,8 @@ func (r *Reader) Fetch(ctx context.Context, _ int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	at := r.next
-	n, err := call(ctx, r.client, "get records", func() (int, error) {
+	n, err := call(ctx, r.client, toStream, "get records of "+string(r.shard.Info.ID), func() (int, error) {
+		r.shard.fetched = time.Now()
 		return min(r.client.net.Rand.IntN(r.shard.PageMax+1), len(r.shard.Records)-at), nil
 	})
 	r.ready = time.Now().Add(200 * time.Millisecond)
