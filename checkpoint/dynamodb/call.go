@@ -42,7 +42,7 @@ func newCaller(table string) *caller {
 // do makes attempts until one has an answer, callTimeout passed or ctx ended. doubtful
 // says that an attempt without an answer may have been applied, or may still be.
 func (c *caller) do(ctx context.Context, op string, attempt func(context.Context) error) (doubtful bool, err error) {
-	op = fmt.Sprintf("%s in table %s", op, c.table)
+	op = fmt.Sprintf("table %s: %s", c.table, op)
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("%s: %w", op, context.Cause(ctx))
 	}
