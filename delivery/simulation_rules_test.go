@@ -119,7 +119,7 @@ func placeAgain(ctx context.Context, s *shard) error {
 	next.Objects = nil
 	var writers [2]*sink.Writer
 	var batches [2]batcher.Batch
-	err = s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal int64, r *standpipe.Record) {
+	err = s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal, _ int64, r *standpipe.Record) {
 		k := ordinal % 2
 		s.splitter.each(r, 0, func(line []byte, newline bool) {
 			if writers[k] == nil {

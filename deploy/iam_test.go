@@ -71,7 +71,7 @@ func readPolicy(t *testing.T, name string) policy {
 	return p
 }
 
-var policyFiles = []string{"iam/task-role.json", "iam/execution-role.json", "iam/trust-policy.json"}
+var policyFiles = []string{"iam/task-role.json", "iam/execution-role.json", "iam/trust-policy.json", "iam/table.json", "iam/table-operator.json"}
 
 func TestEveryActionExistsAndFitsItsResources(t *testing.T) {
 	actions := readCatalogue(t)
@@ -204,6 +204,34 @@ func TestTaskRoleAllowsWhatTheProgramCalls(t *testing.T) {
 	slices.Sort(got)
 	if !slices.Equal(need, got) {
 		t.Errorf("allowed %q, called %q", got, need)
+	}
+}
+
+// Each call of checkpoint/dynamodb, and no other: the workers' policy cannot
+// make a table or delete one.
+func TestTablePolicyAllowsWhatTheStoreCalls(t *testing.T) {
+	need := []string{
+		"dynamodb:DescribeTable", // is it there, and a lease table?
+		"dynamodb:GetItem",       // a lease; the row behind a refusal
+		"dynamodb:PutItem",       // a new lease
+		"dynamodb:UpdateItem",    // every step of the protocol, heartbeats, nudges
+		"dynamodb:DeleteItem",    // a lease whose shard is gone, a worker that left
+		"dynamodb:Scan",          // the roster
+	}
+	statements := readPolicy(t, "iam/table.json").Statement
+	if len(statements) != 1 || len(statements[0].Resource) != 1 {
+		t.Fatal("one statement about one table is enough")
+	}
+	got := slices.Clone(statements[0].Action)
+	slices.Sort(need)
+	slices.Sort(got)
+	if !slices.Equal(need, got) {
+		t.Errorf("allowed %q, called %q", got, need)
+	}
+	for _, s := range readPolicy(t, "iam/table-operator.json").Statement {
+		if slices.Contains(s.Action, "dynamodb:DeleteTable") {
+			t.Error("nothing of standpipe deletes a table")
+		}
 	}
 }
 

@@ -28,20 +28,21 @@ var repeats = backoff.Policy{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 
 // A caller makes calls with deadlines and repeats what a repeat may heal.
 type caller struct {
-	table string
+	table   string
+	attempt time.Duration // limit of one attempt
 
 	mu  sync.Mutex
 	rnd *rand.Rand // guarded by mu: jitter
 }
 
 func newCaller(table string) *caller {
-	return &caller{table: table, rnd: rand.New(rand.NewPCG(backoff.Seed(), 0))}
+	return &caller{table: table, attempt: attemptTimeout, rnd: rand.New(rand.NewPCG(backoff.Seed(), 0))}
 }
 
 // do makes attempts until one has an answer, callTimeout passed or ctx ended. doubtful
 // says that an attempt without an answer may have been applied, or may still be.
 func (c *caller) do(ctx context.Context, op string, attempt func(context.Context) error) (doubtful bool, err error) {
-	op = fmt.Sprintf("%s in table %s", op, c.table)
+	op = fmt.Sprintf("table %s: %s", c.table, op)
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("%s: %w", op, context.Cause(ctx))
 	}
@@ -73,7 +74,7 @@ func (c *caller) do(ctx context.Context, op string, attempt func(context.Context
 }
 
 func (c *caller) once(ctx context.Context, attempt func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.attempt)
 	defer cancel()
 	return attempt(ctx)
 }

@@ -28,7 +28,7 @@ func classify(op, table string, err error) error {
 		e.Hint = fmt.Sprintf("there is no table %s that takes requests in this region and account: is Standpipe.Checkpoint.Table right? A new one is made by standpipe run --create-table", table)
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired":
 		e.Class = standpipe.Denied
-		e.Hint = "deploy/iam/table.json has the statement that the table needs"
+		e.Hint = "the policy refuses this call: deploy/iam/table.json has what workers need, table-operator.json what import-kcl, export-kcl and --create-table do"
 	case "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException":
 		e.Class = standpipe.Denied
 		e.Hint = "the table is encrypted: allow kms:Decrypt on its key and enable the key"

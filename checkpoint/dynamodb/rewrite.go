@@ -48,7 +48,7 @@ func (t *Table) Rewrite(ctx context.Context, r kcl.Rewrite) error {
 		}
 	}
 	return &standpipe.Error{
-		Class: standpipe.Fenced, Op: fmt.Sprintf("%s in table %s", op, t.name), Err: errors.New("somebody wrote to it meanwhile"),
+		Class: standpipe.Fenced, Op: fmt.Sprintf("table %s: %s", t.name, op), Err: errors.New("somebody wrote to it meanwhile"),
 		Hint: "an application is still at work on the table: stop it, then run the command again; rows that were done stay done",
 	}
 }

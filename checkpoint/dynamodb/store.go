@@ -210,7 +210,7 @@ func (s *Store) fenced(op string, item kcl.Item, doubtful bool) error {
 
 func (s *Store) unknown(op string) error {
 	return &standpipe.Error{
-		Class: standpipe.Retryable, Op: fmt.Sprintf("%s in table %s", op, s.name),
+		Class: standpipe.Retryable, Op: fmt.Sprintf("table %s: %s", s.name, op),
 		Err: errors.New("an answer was lost and the row has been written by somebody else since: applied or not is unknown"),
 	}
 }
@@ -219,7 +219,7 @@ func (s *Store) unknown(op string) error {
 func (s *Store) lease(item kcl.Item) (checkpoint.Lease, error) {
 	if !kcl.Ours(item) {
 		return checkpoint.Lease{}, &standpipe.Error{
-			Class: standpipe.Fatal, Op: fmt.Sprintf("read row %q of table %s", textOf(item, kcl.Key), s.name),
+			Class: standpipe.Fatal, Op: fmt.Sprintf("table %s: read row %s", s.name, textOf(item, kcl.Key)),
 			Err:  errors.New("it was not written by standpipe, its owner may be at work"),
 			Hint: "stop the KCL application and run standpipe import-kcl --table " + s.name + "; or name another table in Standpipe.Checkpoint.Table",
 		}

@@ -76,7 +76,7 @@ func (t *Table) shape(d *types.TableDescription) error {
 }
 
 func (t *Table) describe(ctx context.Context) (d *types.TableDescription, err error) {
-	_, err = t.call.do(ctx, "describe it", func(ctx context.Context) error {
+	_, err = t.call.do(ctx, "describe", func(ctx context.Context) error {
 		out, err := t.api.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &t.name})
 		if err == nil {
 			d = out.Table
@@ -103,7 +103,7 @@ func (t *Table) Create(ctx context.Context) error {
 		}
 		return t.active(ctx)
 	}
-	_, err := t.call.do(ctx, "create it", func(ctx context.Context) error {
+	_, err := t.call.do(ctx, "create", func(ctx context.Context) error {
 		_, err := t.api.CreateTable(ctx, &dynamodb.CreateTableInput{
 			TableName:                 &t.name,
 			AttributeDefinitions:      []types.AttributeDefinition{{AttributeName: aws.String(kcl.Key), AttributeType: types.ScalarAttributeTypeS}},

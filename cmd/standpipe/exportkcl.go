@@ -7,6 +7,7 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/checkpoint/kcl"
+	"github.com/standpipe/standpipe/config"
 )
 
 type exportKCLCommand struct {
@@ -41,6 +42,9 @@ func (x *exportKCLCommand) Run(ctx context.Context, g *globals, out *console) er
 		return err
 	}
 	defer k.table.Close()
+	if k.cfg.Standpipe.Deaggregation == config.DeaggregateOff {
+		out.note("Standpipe.Deaggregation is off: KCL will deliver the rest of each shard's last aggregate once more")
+	}
 	look := k.table.Picture
 	if !x.DryRun {
 		look = k.still
