@@ -431,15 +431,22 @@ func TestAWorkerWhoseHeartbeatDoesNotShowPlansNothing(t *testing.T) {
 }
 
 func TestASlowAnswerMakesRowsYoungerNeverOlder(t *testing.T) {
-	now := time.Unix(1000, 0)
-	o := checkpoint.NewObserver("a", duration)
-	r := checkpoint.Roster{Leases: []checkpoint.Lease{seat(0, "b")}, Workers: []checkpoint.Worker{{ID: "a", Counter: 1}, {ID: "b", Counter: 1}}}
-	o.Look(r, now, now.Add(9*time.Second)) // the answer took nine seconds
-	now = now.Add(11 * time.Second)
-	r.Workers[0].Counter++
-	v := o.Look(r, now, now)
-	if len(o.Plan(v, checkpoint.Me{ID: "a"}).Take) != 0 {
-		t.Fatal("two seconds between two looks were taken for eleven")
+	workers := []checkpoint.Worker{{ID: "a", Counter: 1}, {ID: "b", Counter: 1}}
+	for name, rows := range map[string][]checkpoint.Worker{"an owner with a row": workers, "an owner without one": workers[:1]} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			o := checkpoint.NewObserver("a", duration)
+			r := checkpoint.Roster{Leases: []checkpoint.Lease{seat(0, "b")}, Workers: append([]checkpoint.Worker(nil), rows...)}
+			o.Look(r, now, now.Add(9*time.Second)) // the answer took nine seconds
+			r.Workers[0].Counter++
+			now = now.Add(9 * time.Second)
+			o.Look(r, now, now)
+			r.Workers[0].Counter++
+			now = now.Add(2 * time.Second)
+			if v := o.Look(r, now, now); len(o.Plan(v, checkpoint.Me{ID: "a"}).Take) != 0 {
+				t.Fatal("two seconds after the answer were taken for eleven")
+			}
+		})
 	}
 }
 
