@@ -475,3 +475,16 @@ func TestALeaseLostByAnUnansweredTakeIsTakenAgainByItsOwner(t *testing.T) {
 		t.Fatalf("a shard that was just given up is taken again: %+v", p)
 	}
 }
+
+func TestWhoeverHasMoreKeepsTheOddOne(t *testing.T) {
+	now := time.Unix(1000, 0)
+	r := checkpoint.Roster{
+		Leases:  []checkpoint.Lease{seat(0, "a"), seat(1, "b"), seat(2, "b")},
+		Workers: []checkpoint.Worker{{ID: "a"}, {ID: "b"}},
+	}
+	o := checkpoint.NewObserver("b", duration)
+	p := o.Plan(o.Look(r, now, now), checkpoint.Me{ID: "b", Held: map[standpipe.ShardID]string{shardID(1): "", shardID(2): ""}})
+	if len(p.Give)+len(p.Take) != 0 {
+		t.Fatalf("a balanced fleet moves: %+v", p)
+	}
+}
