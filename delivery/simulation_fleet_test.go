@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,10 @@ const healedWithin = 3 * time.Minute
 
 // A fleetWorld is a run of the simulation with whole workers: heartbeats,
 // looks, plans, hand-overs and the protocol, over the same network of requests.
+//
+// A worker has many goroutines, and which of two that wake at the same moment
+// goes first is Go's to choose. So a seed here is a course of faults and not
+// one of events: a violation is printed with the events that led to it.
 type fleetWorld struct {
 	journal
 	bucket
@@ -339,22 +344,24 @@ func (w *fleetWorld) checkEnd() string {
 	return w.checkStray(keys, lines...)
 }
 
-func simulateFleet(t *testing.T, seed uint64, verbose bool, sabotage func(*Worker)) (violation string, healed time.Duration, digest uint64) {
+func simulateFleet(t *testing.T, seed uint64, verbose bool, sabotage func(*Worker)) (violation string, healed time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFleetWorld(t, seed, verbose)
 		w.sabotage = sabotage
 		violation, healed = w.run()
-		digest = w.digest
+		if violation != "" && !verbose {
+			violation += "\n" + strings.Join(w.recent, "\n")
+		}
 		for n := range w.processes { // every goroutine ends with its bubble
 			w.crash(n)
 		}
 	})
-	return violation, healed, digest
+	return violation, healed
 }
 
 func TestFleetSimulationDeliversEveryRecordOnceAndReadsEveryShardAgainAfterAnyFault(t *testing.T) {
 	if *seedOnly != 0 {
-		if v, _, _ := simulateFleet(t, *seedOnly, true, nil); v != "" {
+		if v, _ := simulateFleet(t, *seedOnly, true, nil); v != "" {
 			t.Fatal(v)
 		}
 		return
@@ -363,9 +370,9 @@ func TestFleetSimulationDeliversEveryRecordOnceAndReadsEveryShardAgainAfterAnyFa
 	var mu sync.Mutex
 	var worst time.Duration
 	eachSeed(t, n, func(t *testing.T, seed uint64) bool {
-		v, healed, _ := simulateFleet(t, seed, false, nil)
+		v, healed := simulateFleet(t, seed, false, nil)
 		if v != "" {
-			t.Errorf("seed %d: %s\nrepeat with: go test ./delivery -run FleetSimulation -seed %d -v", seed, v, seed)
+			t.Errorf("seed %d: %s\ntry again with: go test ./delivery -run FleetSimulation -seed %d -v", seed, v, seed)
 			return false
 		}
 		mu.Lock()
@@ -374,13 +381,4 @@ func TestFleetSimulationDeliversEveryRecordOnceAndReadsEveryShardAgainAfterAnyFa
 		return true
 	})
 	t.Logf("%d seeds; every shard was read again within %v of the last fault", n, worst)
-}
-
-func TestFleetSimulationIsDeterministic(t *testing.T) {
-	for seed := uint64(1); seed <= 60; seed++ {
-		_, _, once := simulateFleet(t, seed, false, nil)
-		if _, _, twice := simulateFleet(t, seed, false, nil); once != twice {
-			t.Errorf("seed %d took two different courses: what it finds could not be repeated", seed)
-		}
-	}
 }
