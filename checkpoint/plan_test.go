@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -431,15 +432,22 @@ func TestAWorkerWhoseHeartbeatDoesNotShowPlansNothing(t *testing.T) {
 }
 
 func TestASlowAnswerMakesRowsYoungerNeverOlder(t *testing.T) {
-	now := time.Unix(1000, 0)
-	o := checkpoint.NewObserver("a", duration)
-	r := checkpoint.Roster{Leases: []checkpoint.Lease{seat(0, "b")}, Workers: []checkpoint.Worker{{ID: "a", Counter: 1}, {ID: "b", Counter: 1}}}
-	o.Look(r, now, now.Add(9*time.Second)) // the answer took nine seconds
-	now = now.Add(11 * time.Second)
-	r.Workers[0].Counter++
-	v := o.Look(r, now, now)
-	if len(o.Plan(v, checkpoint.Me{ID: "a"}).Take) != 0 {
-		t.Fatal("two seconds between two looks were taken for eleven")
+	workers := []checkpoint.Worker{{ID: "a", Counter: 1}, {ID: "b", Counter: 1}}
+	for name, rows := range map[string][]checkpoint.Worker{"an owner with a row": workers, "an owner without one": workers[:1]} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			o := checkpoint.NewObserver("a", duration)
+			r := checkpoint.Roster{Leases: []checkpoint.Lease{seat(0, "b")}, Workers: append([]checkpoint.Worker(nil), rows...)}
+			o.Look(r, now, now.Add(9*time.Second)) // the answer took nine seconds
+			r.Workers[0].Counter++
+			now = now.Add(9 * time.Second)
+			o.Look(r, now, now)
+			r.Workers[0].Counter++
+			now = now.Add(2 * time.Second)
+			if v := o.Look(r, now, now); len(o.Plan(v, checkpoint.Me{ID: "a"}).Take) != 0 {
+				t.Fatal("two seconds after the answer were taken for eleven")
+			}
+		})
 	}
 }
 
@@ -466,5 +474,50 @@ func TestALeaseLostByAnUnansweredTakeIsTakenAgainByItsOwner(t *testing.T) {
 	}
 	if p := o.Plan(v, checkpoint.Me{ID: "a", Refused: map[standpipe.ShardID]bool{shardID(0): true}}); len(p.Take) != 0 {
 		t.Fatalf("a shard that was just given up is taken again: %+v", p)
+	}
+}
+
+func TestWhoeverHasMoreKeepsTheOddOne(t *testing.T) {
+	now := time.Unix(1000, 0)
+	r := checkpoint.Roster{
+		Leases:  []checkpoint.Lease{seat(0, "a"), seat(1, "b"), seat(2, "b")},
+		Workers: []checkpoint.Worker{{ID: "a"}, {ID: "b"}},
+	}
+	o := checkpoint.NewObserver("b", duration)
+	p := o.Plan(o.Look(r, now, now), checkpoint.Me{ID: "b", Held: map[standpipe.ShardID]string{shardID(1): "", shardID(2): ""}})
+	if len(p.Give)+len(p.Take) != 0 {
+		t.Fatalf("a balanced fleet moves: %+v", p)
+	}
+}
+
+// jumped is the same moment after somebody set the machine's clock: the
+// monotonic reading stays, the wall clock moves. The layout is that of package
+// time: seconds of a time with a monotonic reading are kept from bit 30 on.
+func jumped(t *testing.T, at time.Time, d time.Duration) time.Time {
+	t.Helper()
+	moved := at
+	*(*uint64)(unsafe.Pointer(&moved)) += uint64(d/time.Second) << 30
+	if moved.Sub(at) != 0 || moved.Unix()-at.Unix() != int64(d/time.Second) {
+		t.Fatalf("%v is not %v after a jump of the clock", moved, at)
+	}
+	return moved
+}
+
+func TestAJumpOfTheClockEndsNoLeaseAndProlongsNone(t *testing.T) {
+	for _, jump := range []time.Duration{-time.Hour, time.Hour} {
+		now := time.Now()
+		o := checkpoint.NewObserver("a", duration)
+		r := checkpoint.Roster{Leases: []checkpoint.Lease{seat(0, "b")}, Workers: []checkpoint.Worker{{ID: "a"}, {ID: "b"}}}
+		takes := func(at time.Time) bool {
+			r.Workers[0].Counter++
+			return len(o.Plan(o.Look(r, at, at), checkpoint.Me{ID: "a"}).Take) > 0
+		}
+		takes(now)
+		if takes(jumped(t, now.Add(duration-1), jump)) {
+			t.Errorf("a jump of the clock by %v ended a lease", jump)
+		}
+		if !takes(jumped(t, now.Add(duration), jump)) {
+			t.Errorf("a jump of the clock by %v prolonged a lease", jump)
+		}
 	}
 }

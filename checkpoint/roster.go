@@ -1,6 +1,10 @@
 package checkpoint
 
-import "time"
+import (
+	"time"
+
+	"github.com/standpipe/standpipe"
+)
 
 // A Worker is one process that delivers shards, as its row shows it. The row
 // is the worker's own: others read it, and write only its Nudges.
@@ -26,4 +30,21 @@ type Worker struct {
 type Roster struct {
 	Leases  []Lease  // ordered by shard id
 	Workers []Worker // ordered by worker id
+}
+
+// Waiting names, for each lease that cannot be delivered yet, the parents that
+// have to end before. A parent without a lease has left retention and cannot be
+// waited for.
+func (r Roster) Waiting() map[standpipe.ShardID][]standpipe.ShardID {
+	ended := map[standpipe.ShardID]bool{}
+	for _, l := range r.Leases {
+		ended[l.Shard] = l.Checkpoint.AtEnd()
+	}
+	waiting := map[standpipe.ShardID][]standpipe.ShardID{}
+	for _, l := range r.Leases {
+		if parents := unfinished(l, ended); len(parents) > 0 {
+			waiting[l.Shard] = parents
+		}
+	}
+	return waiting
 }

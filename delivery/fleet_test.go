@@ -436,6 +436,36 @@ func TestAShardThatMakesNoProgressIsGivenUpAndDeliveredByAnother(t *testing.T) {
 	})
 }
 
+func TestWaitingForMemoryOrForTheBucketIsNoStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 8, shared, func(r *rig) { r.budget = NewBudget(3 << 20) })
+		p := r.start()
+		r.until("all are delivered", func() bool { return r.balanced(p) })
+		p.gate.refuse(unavailable("s3"), sinkCalls...)
+		hungry := false
+		for n := range 240 { // 20 minutes
+			if n < 40 {
+				line := fmt.Sprintf("%0200000d", n)
+				r.put(fmt.Sprint("key-", n), []byte(line), line)
+			}
+			time.Sleep(5 * time.Second)
+			for _, s := range p.Status() {
+				hungry = hungry || s.Holding == "waiting for memory"
+			}
+		}
+		if !hungry {
+			t.Error("the scene needs a shard that waits for memory")
+		}
+		if n := p.metric("standpipe_leases_given_up_total", ""); n != 0 {
+			t.Errorf("%v shards were given up in an outage", n)
+		}
+		p.gate.set(nil)
+		r.delivered()
+		_ = p.end()
+		r.verify()
+	})
+}
+
 // stuckStream hangs in a fetch.
 type stuckStream struct {
 	Stream
@@ -506,8 +536,8 @@ func TestFiveHundredShardsAreOpenWithinSecondsOfTheStart(t *testing.T) {
 		if took > 10*time.Second {
 			t.Errorf("500 shards took %v", took)
 		}
-		if most > opensAtOnce {
-			t.Errorf("%d calls to the store at a time, want at most %d", most, opensAtOnce)
+		if most > 40 {
+			t.Errorf("%d calls to the store at a time", most)
 		}
 		_ = p.end()
 	})

@@ -173,6 +173,9 @@ func (s *shard) follow(reading, working context.Context) error {
 // one page all the way. It is the whole loop; tests call it directly.
 func (s *shard) step(reading, working context.Context) error {
 	s.progress.expect(0)
+	if working.Err() != nil {
+		return context.Cause(working) // not one more write
+	}
 	if reading.Err() != nil {
 		return s.drain(working, successorOf(reading))
 	}

@@ -53,6 +53,7 @@ type journal struct {
 	t       *testing.T
 	digest  uint64
 	events  int
+	recent  []string // the last events, for a run that cannot be repeated
 	verbose bool
 }
 
@@ -108,8 +109,13 @@ func (j *journal) trace(event string) {
 	fmt.Fprint(h, j.digest, event)
 	j.digest = h.Sum64()
 	j.events++
+	if len(j.recent) == 400 {
+		j.recent = append(j.recent[:0], j.recent[200:]...)
+	}
+	line := fmt.Sprintf("%4d %s %s", j.events, time.Now().UTC().Format("15:04:05.000"), event)
+	j.recent = append(j.recent, line)
 	if j.verbose {
-		j.t.Logf("%4d %s %s", j.events, time.Now().UTC().Format("15:04:05.000"), event)
+		j.t.Log(line)
 	}
 }
 

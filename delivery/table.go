@@ -25,7 +25,8 @@ type running struct {
 	to       string             // whom it is being handed to
 	handing  bool               // it is being handed over, to whomever
 	givenUp  bool               // it was stalled, and its goroutine has not ended yet
-	lost     bool               // another process owns it, in a store that cannot be shared
+	taken    bool               // another worker has its lease, and its goroutine is ending
+	lost     bool               // the same, in a store that cannot be shared: never again
 	from     standpipe.Position // the checkpoint it was begun at
 	failures int                // in a row, without a commit in between
 	resume   time.Time          // not before, after it ended untimely
@@ -111,7 +112,7 @@ func (w *Worker) landed(f finish) {
 	r := w.shards[f.shard]
 	r.last = *r.shard.status.Load()
 	r.last.Buffered = 0 // given back, however it ended
-	r.shard, r.givenUp, r.handing, r.to = nil, false, false, ""
+	r.shard, r.givenUp, r.taken, r.handing, r.to = nil, false, false, false, ""
 	w.metrics.forget(f.shard)
 	log := w.log.With(zap.String("shard", string(f.shard)), zap.String("reason", string(f.reason)))
 	switch {
@@ -154,7 +155,7 @@ func (w *Worker) me() checkpoint.Me {
 	}
 	for id, r := range w.shards {
 		switch {
-		case r.givenUp || r.lost:
+		case r.givenUp || r.taken || r.lost:
 			me.Refused[id] = true
 		case r.shard != nil:
 			me.Held[id] = r.to
@@ -184,6 +185,7 @@ func (w *Worker) note(roster checkpoint.Roster, v checkpoint.View) {
 		r := w.row(l.Shard)
 		if r.shard != nil {
 			if epoch := r.shard.epoch.Load(); epoch > 0 && l.Epoch > epoch {
+				r.taken = true
 				r.abandon(errLeaseLost)
 			}
 			continue

@@ -94,7 +94,7 @@ func reasonsOf(err error) []string {
 }
 
 func (h handler) report(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, h.cfg.Reporter.Report(time.Now()).normal())
+	writeJSON(w, http.StatusOK, h.cfg.Reporter.Report(time.Now()).Normal())
 }
 
 func (h handler) version(w http.ResponseWriter, _ *http.Request) {

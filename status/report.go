@@ -49,6 +49,13 @@ type Report struct {
 	Totals           Totals `json:"totals"`
 	// Shards, in the order of their ids, holds those of other workers too.
 	Shards []Shard `json:"shards"`
+	// Fleet are all workers of the delivery stream, this one included, by id.
+	Fleet []FleetWorker `json:"fleet"`
+	// Unowned is the number of shards that could be delivered and are with
+	// nobody; Starved how many of them nobody may take, because the workers'
+	// MaxShards add up to too little.
+	Unowned int `json:"unowned"`
+	Starved int `json:"starved,omitempty"`
 	// Gaps are the ranges that could not be read, newest last.
 	Gaps []Gap `json:"gaps"`
 	// Intents are the flushes prepared and not yet committed.
@@ -64,6 +71,18 @@ type Worker struct {
 	Started time.Time `json:"started"`
 	// UptimeSeconds is measured on the monotonic clock.
 	UptimeSeconds Seconds `json:"uptimeSeconds"`
+}
+
+// A FleetWorker is one worker of a fleet, as its row in the store shows it.
+type FleetWorker struct {
+	ID      string    `json:"id"`
+	Version string    `json:"version,omitempty"`
+	Started time.Time `json:"started,omitzero"`
+	// Address is of its own status page.
+	Address string `json:"address,omitempty"`
+	Shards  int    `json:"shards"`
+	// Leaving says that it takes nothing more and hands its shards over.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // A Stream is the source and where it goes.
@@ -163,12 +182,15 @@ type Problem struct {
 	Text  string          `json:"text"`
 }
 
-// normal returns r as it is served: with its schema number, and with empty
+// Normal returns r as it is served: with its schema number, and with empty
 // lists as [] rather than null.
-func (r Report) normal() Report {
+func (r Report) Normal() Report {
 	r.Schema = SchemaVersion
 	if r.Shards == nil {
 		r.Shards = []Shard{}
+	}
+	if r.Fleet == nil {
+		r.Fleet = []FleetWorker{}
 	}
 	if r.Gaps == nil {
 		r.Gaps = []Gap{}

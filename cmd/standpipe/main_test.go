@@ -289,6 +289,7 @@ func report() status.Report {
 			},
 			{ID: "shardId-000000000002", State: status.ShardFailed, Owner: "task-9c1e", Problem: "put object s3://my-lake/x: AccessDenied"},
 		},
+		Fleet: []status.FleetWorker{{ID: "task-7f3a", Version: "v0.3.1", Shards: 1}, {ID: "task-9c1e", Version: "v0.3.1", Shards: 1, Leaving: true}}, Unowned: 1,
 		Gaps: []status.Gap{{
 			Shard: "shardId-000000000000", After: standpipe.Position{Sequence: seq}, Found: at.Add(-time.Hour), Cause: "trimmed by retention",
 		}},

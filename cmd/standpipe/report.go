@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/standpipe/standpipe"
@@ -30,14 +30,34 @@ func (s *service) Report(now time.Time) status.Report {
 		FreshnessLimitSeconds: status.SecondsOf(s.cfg.ExtendedS3DestinationConfiguration.BufferingHints.Interval()),
 		BufferedBytes:         s.budget.Used(), BufferLimitBytes: s.budget.Size(),
 	}
-	var oldest time.Duration
-	waiting := false
-	for _, st := range s.worker.Status() {
-		shard := shardReport(st, s.id, now)
+	fill(&r, s.worker.Status(), s.worker.Fleet(), s.id, now)
+	if stream.Retention > 0 {
+		r.HeadroomSeconds = status.SecondsOf(s.worker.Headroom(now))
+	}
+	return r
+}
+
+// fill puts what is known of shards and workers into a report. me is the
+// worker that reports, "" when none does.
+func fill(r *status.Report, shards []delivery.ShardStatus, fleet delivery.Fleet, me string, now time.Time) {
+	r.Unowned, r.Starved = fleet.Unowned, fleet.Starved
+	for _, w := range fleet.Workers {
+		r.Fleet = append(r.Fleet, status.FleetWorker{
+			ID: w.ID, Version: w.Version, Started: w.Started.UTC(), Address: w.Address, Shards: w.Shards, Leaving: w.Leaving,
+		})
+	}
+	read := map[standpipe.ShardID]delivery.ShardStatus{}
+	for _, st := range shards {
+		read[st.Shard] = st
+	}
+	for _, st := range shards {
+		shard := shardReport(st, me, now)
+		if len(st.WaitingFor) > 0 {
+			shard.Problem = waitsFor(st, read, now)
+		}
 		r.Shards = append(r.Shards, shard)
-		if !st.OldestArrival.IsZero() {
-			waiting = true
-			oldest = max(oldest, now.Sub(st.OldestArrival))
+		if age := shard.OldestSeconds; age != nil && (r.FreshnessSeconds == nil || *age > *r.FreshnessSeconds) {
+			r.FreshnessSeconds = age
 		}
 		r.Totals.RecordsRead += st.RecordsRead
 		r.Totals.BytesRead += st.BytesRead
@@ -57,13 +77,23 @@ func (s *service) Report(now time.Time) status.Report {
 			})
 		}
 	}
-	if waiting {
-		r.FreshnessSeconds = status.SecondsOf(oldest)
+}
+
+// waitsFor says which parents have to end first and how much is left of each:
+// by its reader if that is here, else by what it has delivered.
+func waitsFor(st delivery.ShardStatus, all map[standpipe.ShardID]delivery.ShardStatus, now time.Time) string {
+	var parents []string
+	for _, id := range st.WaitingFor {
+		left := "not begun"
+		switch p := all[id]; {
+		case !p.ReadAt.IsZero():
+			left = formatAge(p.Behind) + " behind"
+		case !p.Committed.IsZero():
+			left = "delivered up to " + formatAge(now.Sub(p.Committed)) + " ago"
+		}
+		parents = append(parents, string(id)+" ("+left+")")
 	}
-	if stream.Retention > 0 {
-		r.HeadroomSeconds = status.SecondsOf(s.worker.Headroom(now))
-	}
-	return r
+	return "waits for the end of " + strings.Join(parents, " and ")
 }
 
 var shardStates = map[delivery.State]status.ShardState{
@@ -81,9 +111,6 @@ func shardReport(st delivery.ShardStatus, me string, now time.Time) status.Shard
 	}
 	if st.Holding != "" {
 		shard.Problem = st.Holding
-	}
-	if len(st.WaitingFor) > 0 {
-		shard.Problem = fmt.Sprint("waits for ", st.WaitingFor, " to end")
 	}
 	if st.Checkpoint.Sequence != "" {
 		shard.Checkpoint = &st.Checkpoint

@@ -21,7 +21,8 @@ const (
 )
 
 type statusCommand struct {
-	URL             string        `placeholder:"URL" help:"Ask this address (default: /api/status of STANDPIPE_STATUS_ADDRESS, else of 127.0.0.1:9410)."`
+	Config          string        `short:"c" placeholder:"FILE" xor:"source" help:"Ask the checkpoint store and the stream of this configuration, not a process."`
+	URL             string        `placeholder:"URL" xor:"source" help:"Ask this address (default: /api/status of STANDPIPE_STATUS_ADDRESS, else of 127.0.0.1:9410)."`
 	JSON            bool          `help:"Write the report as JSON."`
 	Watch           bool          `short:"w" help:"Again and again until Ctrl-C."`
 	Interval        time.Duration `default:"2s" help:"Time between two looks of --watch."`
@@ -29,22 +30,24 @@ type statusCommand struct {
 }
 
 func (statusCommand) Help() string {
-	return `Ages are seen from the process that reports. Behind is how far reading is behind the newest
+	return `A process knows its own shards best; of the others of its fleet it shows what their leases say.
+With --config nobody is asked but the leases and, for what waits in each shard, the stream; that
+works while no process runs. It reads one page of each shard.
+
+Ages are seen from the process that reports. Behind is how far reading is behind the newest
 record; oldest is the age of the oldest record that waits to be delivered.
 
 Examples:
 
     standpipe status
     standpipe status --watch
+    standpipe status -c standpipe.yaml
     standpipe status --fail-if-freshness 15m > /dev/null
     standpipe status --json | jq '.shards[] | select(.state == "failed")'`
 }
 
-func (s *statusCommand) Run(ctx context.Context, out *console) error {
-	address, err := statusURL(s.URL, os.Getenv(statusAddressVariable), "/api/status")
+func (s *statusCommand) Run(ctx context.Context, g *globals, out *console) error {
 	switch {
-	case err != nil:
-		return usage(err)
 	case s.Watch && s.FailIfFreshness != 0:
 		return usagef("--fail-if-freshness looks once: leave --watch out")
 	case s.FailIfFreshness < 0:
@@ -52,10 +55,14 @@ func (s *statusCommand) Run(ctx context.Context, out *console) error {
 	case s.Interval <= 0:
 		return usagef("--interval %v: give a positive duration like 2s", s.Interval)
 	}
-	if s.Watch {
-		return s.watch(ctx, address, out)
+	ask, err := s.source(g, out)
+	if err != nil {
+		return err
 	}
-	report, err := s.look(ctx, address, out)
+	if s.Watch {
+		return s.watch(ctx, ask, out)
+	}
+	report, err := s.look(ctx, ask, out)
 	if err != nil {
 		return err
 	}
@@ -65,31 +72,24 @@ func (s *statusCommand) Run(ctx context.Context, out *console) error {
 	return nil
 }
 
-// watch looks until ctx ends, which is the ordinary end and no error. A look
-// that fails is shown, and the next one may succeed: processes restart.
-func (s *statusCommand) watch(ctx context.Context, address string, out *console) error {
-	tick := time.NewTicker(s.Interval)
-	defer tick.Stop()
-	for {
-		if out.stdoutTTY && !s.JSON {
-			fmt.Fprint(out.stdout, "\x1b[H\x1b[2J")
+// source is where the report comes from.
+func (s *statusCommand) source(g *globals, out *console) (func(context.Context) (status.Report, error), error) {
+	if s.Config != "" {
+		c, err := loadConfig(s.Config, out)
+		if err != nil {
+			return nil, err
 		}
-		if _, err := s.look(ctx, address, out); err != nil && ctx.Err() == nil {
-			out.note("standpipe: %v", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+		return func(ctx context.Context) (status.Report, error) { return storeReport(ctx, c, g.Region, time.Now()) }, nil
 	}
+	address, err := statusURL(s.URL, os.Getenv(statusAddressVariable), "/api/status")
+	if err != nil {
+		return nil, usage(err)
+	}
+	return func(ctx context.Context) (status.Report, error) { return processReport(ctx, address) }, nil
 }
 
-// look asks once and shows the answer.
-func (s *statusCommand) look(ctx context.Context, address string, out *console) (status.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	var report status.Report
+// processReport asks a running process.
+func processReport(ctx context.Context, address string) (report status.Report, err error) {
 	body, err := fetch(ctx, address, statusMax)
 	if err != nil {
 		return report, err
@@ -101,9 +101,39 @@ func (s *statusCommand) look(ctx context.Context, address string, out *console) 
 		return report, fmt.Errorf("%s answers with schema %d, this command knows %d: use the version that runs there",
 			address, report.Schema, status.SchemaVersion)
 	}
-	if s.JSON {
-		_, err = out.stdout.Write(body)
+	return report, nil
+}
+
+// watch looks until ctx ends, which is the ordinary end and no error. A look
+// that fails is shown, and the next one may succeed: processes restart.
+func (s *statusCommand) watch(ctx context.Context, ask func(context.Context) (status.Report, error), out *console) error {
+	tick := time.NewTicker(s.Interval)
+	defer tick.Stop()
+	for {
+		if out.stdoutTTY && !s.JSON {
+			fmt.Fprint(out.stdout, "\x1b[H\x1b[2J")
+		}
+		if _, err := s.look(ctx, ask, out); err != nil && ctx.Err() == nil {
+			out.note("standpipe: %v", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// look asks once and shows the answer.
+func (s *statusCommand) look(ctx context.Context, ask func(context.Context) (status.Report, error), out *console) (status.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	report, err := ask(ctx)
+	switch {
+	case err != nil:
 		return report, err
+	case s.JSON:
+		return report, out.writeJSON(report.Normal())
 	}
 	return report, writeReport(out.stdout, report, out)
 }
@@ -122,8 +152,13 @@ func writeReport(w io.Writer, r status.Report, p paint) error {
 		name = r.Stream.Delivery + " (" + name + ")"
 	}
 	fmt.Fprintf(&b, "%s -> %s\n", p.bold(name), r.Stream.Destination)
-	fmt.Fprintf(&b, "worker %s  %s  up %s  at %s\n", dash(r.Worker.ID), dash(r.Worker.Version),
-		formatAge(r.Worker.UptimeSeconds.Duration()), r.Time.UTC().Format(time.RFC3339))
+	if r.Worker.ID != "" {
+		fmt.Fprintf(&b, "worker %s  %s  up %s  at %s\n", dash(r.Worker.ID), dash(r.Worker.Version),
+			formatAge(r.Worker.UptimeSeconds.Duration()), r.Time.UTC().Format(time.RFC3339))
+	} else {
+		fmt.Fprintf(&b, "from the leases, at %s\n", r.Time.UTC().Format(time.RFC3339))
+	}
+	writeFleet(&b, r, p)
 	b.WriteString(freshnessLine(r, p))
 	fmt.Fprintf(&b, "read %s records, %s   delivered %s lines   rejected %s   objects %s, %s\n\n",
 		formatCount(r.Totals.RecordsRead), formatBytes(r.Totals.BytesRead), formatCount(r.Totals.LinesDelivered),
@@ -136,6 +171,27 @@ func writeReport(w io.Writer, r status.Report, p paint) error {
 	writeTroubles(&b, r, p)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeFleet says who shares the work; a worker that is alone has said so above.
+func writeFleet(b *strings.Builder, r status.Report, p paint) {
+	if len(r.Fleet) > 1 || (len(r.Fleet) == 1 && r.Worker.ID == "") {
+		fmt.Fprintf(b, "fleet of %s:", plural(len(r.Fleet), "worker"))
+		for _, w := range r.Fleet {
+			leaving := ""
+			if w.Leaving {
+				leaving = " (leaving)"
+			}
+			fmt.Fprintf(b, "  %s %s%s", w.ID, plural(w.Shards, "shard"), leaving)
+		}
+		b.WriteString("\n")
+	}
+	switch {
+	case r.Starved > 0:
+		b.WriteString(p.red(plural(r.Starved, "shard")+" with nobody, and no worker may take more: raise Standpipe.Lease.MaxShards or add workers") + "\n")
+	case r.Unowned > 0:
+		b.WriteString(p.red(plural(r.Unowned, "shard")+" with nobody") + "\n")
+	}
 }
 
 func freshnessLine(r status.Report, p paint) string {

@@ -8,8 +8,8 @@
 // driver's goroutine, so between two steps of the driver everything is at rest
 // and invariants can be checked.
 //
-// It promises that the same seed gives the same run. All code runs in a
-// testing/synctest bubble: time is virtual, the driver acts only when every
-// client is blocked, and pending requests are ordered by client and number and
-// never by arrival.
+// It promises that the same seed gives the same run, as long as each client
+// has one goroutine. All code runs in a testing/synctest bubble: time is
+// virtual, the driver acts only when every client is blocked, and pending
+// requests are ordered by client, name and number and never by arrival.
 package sim

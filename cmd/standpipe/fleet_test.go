@@ -1,0 +1,111 @@
+//go:build !nolocal
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	api "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/checkpoint/embedded"
+	"github.com/standpipe/standpipe/status"
+)
+
+// Nothing runs: the leases and the stream tell who had what, what waits and
+// what is lost.
+func TestStatusOfAConfigurationNeedsNoProcess(t *testing.T) {
+	_, stop := served(t, "--streams", "orders:3")
+	defer func() { _ = stop() }()
+	put, err := sdk(t).PutRecord(t.Context(), &api.PutRecordInput{
+		StreamName: aws.String("orders"), PartitionKey: aws.String("k"), ExplicitHashKey: aws.String("0"), Data: []byte("waits"),
+	})
+	if err != nil || *put.ShardId != "shardId-000000000000" {
+		t.Fatal(put, err)
+	}
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	store, err := embedded.Open(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := standpipe.Position{Sequence: standpipe.TrimHorizon}
+	gap := standpipe.Gap{After: standpipe.Position{Sequence: "5"}, Cause: "trimmed", Found: time.Now().Add(-time.Hour)}
+	for _, l := range []checkpoint.Lease{
+		{Shard: "shardId-000000000000", Checkpoint: start, Owner: "other", Gaps: 1, LastGap: &gap},
+		{Shard: "shardId-000000000001", Checkpoint: start},
+		{Shard: "shardId-000000000002", Checkpoint: start, Parents: []standpipe.ShardID{"shardId-000000000001"}},
+	} {
+		if err := store.Create(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.Beat(t.Context(), checkpoint.Worker{ID: "other", Version: "v9"}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "standpipe.yaml")
+	err = os.WriteFile(file, []byte(`
+DeliveryStreamName: archive
+DeliveryStreamType: KinesisStreamAsSource
+KinesisStreamSourceConfiguration:
+  KinesisStreamARN: arn:aws:kinesis:us-east-1:000000000000:stream/orders
+Standpipe:
+  Folder: `+filepath.Join(dir, "out")+`
+  Checkpoint: {Type: embedded, Path: `+state+`}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := call("status", "-c", file); r.code != exitFailed || !strings.Contains(r.errors, "a running process answers `standpipe status` without --config") {
+		t.Errorf("while a process has the store: %+v", r)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	r := call("status", "-c", file, "--json")
+	var got status.Report
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || r.code != exitOK || len(got.Shards) != 3 {
+		t.Fatalf("%v %+v", err, r)
+	}
+	if s := got.Shards[0]; s.Owner != "other" || s.State != status.ShardDelivering || s.OldestSeconds == nil || s.Mine {
+		t.Errorf("the shard of another worker: %+v", s)
+	}
+	if s := got.Shards[1]; s.State != status.ShardUnowned || s.OldestSeconds != nil || s.BehindSeconds == nil || *s.BehindSeconds != 0 {
+		t.Errorf("a shard with nobody, and nothing in it: %+v", s)
+	}
+	if s := got.Shards[2]; s.State != status.ShardWaiting || s.Problem != "waits for the end of shardId-000000000001 (0.0 s behind)" {
+		t.Errorf("a child: %+v", s)
+	}
+	if got.Unowned != 1 || len(got.Gaps) != 1 || got.Gaps[0].Cause != "trimmed" || got.FreshnessSeconds == nil {
+		t.Errorf("unowned %d, gaps %+v, freshness %v", got.Unowned, got.Gaps, got.FreshnessSeconds)
+	}
+	if len(got.Fleet) != 1 || got.Fleet[0].ID != "other" || got.Fleet[0].Shards != 1 {
+		t.Errorf("fleet %+v", got.Fleet)
+	}
+	text := call("status", "-c", file)
+	for _, want := range []string{"from the leases, at ", "fleet of 1 worker:  other 1 shard", "1 shard with nobody", "gaps: 1", "archive (orders) -> file://"} {
+		if !strings.Contains(text.out, want) {
+			t.Errorf("%q is not in\n%s", want, text.out)
+		}
+	}
+	if r := call("status", "-c", file, "--fail-if-freshness", "1ns"); r.code != exitFailed || !strings.Contains(r.errors, "the oldest undelivered record is ") {
+		t.Errorf("%+v", r)
+	}
+	if r := call("status", "-c", file, "--fail-if-freshness", "1h"); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestStatusAsksAProcessOrAStoreNotBoth(t *testing.T) {
+	if r := call("status", "-c", "x.yaml", "--url", "http://127.0.0.1:1"); r.code != exitUsage {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,96 @@
+package delivery
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/standpipe/standpipe/checkpoint"
+)
+
+func TestALoopThatStandsStillSendsNoHeartbeatAndItsShardsGoToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4, shared)
+		a := r.boot()
+		dead := errors.New("the loop hangs")
+		var hang bool
+		a.pulse.live = func() error {
+			if hang {
+				return dead
+			}
+			return nil
+		}
+		a.run()
+		r.until("one worker has all", func() bool { return r.balanced(a) })
+		hang = true
+		time.Sleep(time.Second)
+		before := a.gate.count("beat")
+		b := r.start()
+		time.Sleep(30 * time.Second)
+		if n := a.gate.count("beat") - before; n > 1 {
+			t.Errorf("%d heartbeats of a loop that hangs", n)
+		}
+		r.until("the other has all", func() bool { return r.balanced(b) })
+		hang = false
+		r.until("balanced", func() bool { return r.balanced(a, b) })
+		_, _ = a.end(), b.end()
+	})
+}
+
+func TestAWorkerWithNothingToDoIsAlive(t *testing.T) {
+	for name, change := range map[string]func(*rig){"alone": func(*rig) {}, "in a fleet": shared} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1, change)
+				p := r.start()
+				time.Sleep(time.Second)
+				for range 20 * 60 {
+					time.Sleep(time.Second)
+					if err := p.Live(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				_ = p.end()
+			})
+		})
+	}
+}
+
+// An idle shard writes nothing, so no refused write tells that it was lost.
+func TestAnIdleShardThatAnotherOwnsIsLeftWithinALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		p := r.start()
+		r.until("both are delivered", func() bool { return r.balanced(p) })
+		beat := func() {
+			if _, err := r.store.Beat(t.Context(), checkpoint.Worker{ID: "intruder"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		beat()
+		stolen, err := r.store.Update(t.Context(), checkpoint.Take(r.lease(shardID(0)), "intruder"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 8 {
+			time.Sleep(time.Second)
+			beat()
+		}
+		if s := p.status(shardID(0)); s.State != StateElsewhere || s.Owner != "intruder" {
+			t.Errorf("8 s after it was lost the shard is %s, owner %q", s.State, s.Owner)
+		}
+		if n := p.metric("standpipe_lease_lost_total", ""); n != 1 {
+			t.Errorf("standpipe_lease_lost_total is %v", n)
+		}
+		if s := p.status(shardID(1)); s.State != StateDelivering {
+			t.Errorf("the other shard is %s", s.State)
+		}
+		if after := r.lease(shardID(0)); after.Counter != stolen.Counter {
+			t.Error("the old owner wrote to the lease")
+		}
+		time.Sleep(20 * time.Second) // the intruder is dead
+		r.until("both are delivered", func() bool { return r.balanced(p) })
+		_ = p.end()
+	})
+}
