@@ -54,8 +54,8 @@ var Rules = []Rule{
 	},
 	{
 		"pure-packages-take-the-time-as-an-argument",
-		"the root and batcher must give the same answer tomorrow: time.Now, timers and goroutines belong to their callers",
-		pure(".", "batcher"),
+		"the root, batcher and checkpoint/kcl must give the same answer tomorrow: time.Now, timers and goroutines belong to their callers",
+		pure(".", "batcher", "checkpoint/kcl"),
 	},
 	{
 		"delivery-is-wired-by-others",
