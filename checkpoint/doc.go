@@ -7,9 +7,9 @@
 // the store does both as one step or neither. Whoever loses a race learns it
 // from the refused condition, never from a clock.
 //
-// Two stores live here: package memory for tests and simulations, package
-// embedded (one bbolt file) for one node. The suite in package checkpointtest
-// is what makes something a Store.
+// Three stores live here: package memory for tests and simulations, package
+// embedded (one bbolt file) for one node, package dynamodb for a fleet. The
+// suite in package checkpointtest is what makes something a Store.
 //
 // The life of a lease, as seen by its condition columns:
 //

@@ -85,11 +85,12 @@ func isConditionFailed(err error) bool {
 }
 
 // mayBeApplied says that an attempt that failed with err may have reached the
-// table: it had no answer, or one that does not say. A 4xx was refused before
-// anything was written, and a connection that was never made carried nothing.
+// table: it had no answer, or one that does not say, or a good one that broke
+// off. A 4xx was refused before anything was written, and a connection that was
+// never made carried nothing.
 func mayBeApplied(err error) bool {
 	if status := statusOf(err); status != 0 {
-		return status >= 500
+		return status < 400 || status >= 500
 	}
 	if n, ok := errors.AsType[*net.OpError](err); ok && n.Op == "dial" {
 		return false

@@ -51,5 +51,6 @@ func newHTTPClient(base aws.HTTPClient) aws.HTTPClient {
 	}
 	httpclient.HTTP1(transport)
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, idleConnections
-	return inMemory{httpclient.InMemory{Base: &http.Client{Transport: transport}}, transport}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return inMemory{httpclient.InMemory{Base: client}, transport}
 }

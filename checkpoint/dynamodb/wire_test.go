@@ -158,23 +158,26 @@ func outcome(err error) string {
 // What the answers to the attempts of one write say together.
 func TestTheOutcomeOfAWriteIsNeverGuessed(t *testing.T) {
 	throttled, broken := fault(400, "ProvisionedThroughputExceededException"), fault(500, "InternalServerError")
+	short := func(w http.ResponseWriter, _ call) { _, _ = io.WriteString(w, `{"Attributes":{"leaseKey"`) }
 	found := func(w http.ResponseWriter, _ call) { fmt.Fprintf(w, `{"Item":`+row+`}`, "theirs") }
 	for name, c := range map[string]struct {
 		script []step
 		want   string
 		ops    string
 	}{
-		"at once":                               {[]step{updated}, "applied", "UpdateItem"},
-		"throttled, then done":                  {[]step{throttled, fault(400, "ThrottlingException"), fault(400, "RequestLimitExceeded"), updated}, "applied", "UpdateItem UpdateItem UpdateItem UpdateItem"},
-		"refused":                               {[]step{refusedWith("theirs")}, "refused", "UpdateItem"},
-		"refused without the row":               {[]step{refusedBare, found}, "refused", "UpdateItem GetItem"},
-		"throttled, then refused":               {[]step{throttled, refusedWith("theirs")}, "refused", "UpdateItem UpdateItem"},
-		"answer lost, repeat refused by itself": {[]step{reset, refusedWith("mine")}, "applied", "UpdateItem UpdateItem"},
-		"5xx, repeat refused by itself":         {[]step{broken, refusedWith("mine")}, "applied", "UpdateItem UpdateItem"},
-		"repeated on the way":                   {[]step{refusedWith("mine")}, "applied", "UpdateItem"},
-		"5xx and not applied":                   {[]step{broken, updated}, "applied", "UpdateItem UpdateItem"},
-		"answer lost, then another's write":     {[]step{reset, refusedWith("theirs")}, "unknown", "UpdateItem UpdateItem"},
-		"5xx, then another's write":             {[]step{broken, throttled, refusedWith("theirs")}, "unknown", "UpdateItem UpdateItem UpdateItem"},
+		"at once":                                    {[]step{updated}, "applied", "UpdateItem"},
+		"throttled, then done":                       {[]step{throttled, fault(400, "ThrottlingException"), fault(400, "RequestLimitExceeded"), updated}, "applied", "UpdateItem UpdateItem UpdateItem UpdateItem"},
+		"refused":                                    {[]step{refusedWith("theirs")}, "refused", "UpdateItem"},
+		"refused without the row":                    {[]step{refusedBare, found}, "refused", "UpdateItem GetItem"},
+		"throttled, then refused":                    {[]step{throttled, refusedWith("theirs")}, "refused", "UpdateItem UpdateItem"},
+		"answer lost, repeat refused by itself":      {[]step{reset, refusedWith("mine")}, "applied", "UpdateItem UpdateItem"},
+		"5xx, repeat refused by itself":              {[]step{broken, refusedWith("mine")}, "applied", "UpdateItem UpdateItem"},
+		"repeated on the way":                        {[]step{refusedWith("mine")}, "applied", "UpdateItem"},
+		"answer cut short, repeat refused by itself": {[]step{short, refusedWith("mine")}, "applied", "UpdateItem UpdateItem"},
+		"answer cut short, then another's write":     {[]step{short, refusedWith("theirs")}, "unknown", "UpdateItem UpdateItem"},
+		"5xx and not applied":                        {[]step{broken, updated}, "applied", "UpdateItem UpdateItem"},
+		"answer lost, then another's write":          {[]step{reset, refusedWith("theirs")}, "unknown", "UpdateItem UpdateItem"},
+		"5xx, then another's write":                  {[]step{broken, throttled, refusedWith("theirs")}, "unknown", "UpdateItem UpdateItem UpdateItem"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newWire(t, c.script...)

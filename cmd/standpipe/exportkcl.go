@@ -45,11 +45,7 @@ func (x *exportKCLCommand) Run(ctx context.Context, g *globals, out *console) er
 	if k.cfg.Standpipe.Deaggregation == config.DeaggregateOff {
 		out.note("Standpipe.Deaggregation is off: KCL will deliver the rest of each shard's last aggregate once more")
 	}
-	look := k.table.Picture
-	if !x.DryRun {
-		look = k.still
-	}
-	picture, err := look(ctx)
+	picture, err := k.look(ctx, true)
 	if err != nil {
 		return err
 	}

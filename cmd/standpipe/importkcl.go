@@ -33,6 +33,8 @@ When Standpipe.Checkpoint names another table or is embedded, the leases are cop
 --table is only read. This is the way for a table of several streams; rows of other streams
 are skipped. Leases that are there already stay as they are.
 
+A dry run shows what would become of each row; it does not wait to see whether anybody is at work.
+
 Exit codes: 0 done, or with --dry-run could be; 1 a row or a live application is in the way,
 nothing was changed; 2 wrong flags or configuration.
 
@@ -54,11 +56,7 @@ func (i *importKCLCommand) Run(ctx context.Context, g *globals, out *console) er
 	}
 	defer k.table.Close()
 	choices := kcl.Choices{InPlace: k.ours, DiscardPending: i.DiscardPending, Start: start, Incarnation: incarnation}
-	look := k.table.Picture
-	if k.ours && !i.DryRun {
-		look = k.still
-	}
-	picture, err := look(ctx)
+	picture, err := k.look(ctx, k.ours)
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,15 @@ func describeSource(ctx context.Context, c *config.Config, settings aws.Config) 
 	return s, err
 }
 
+// look returns the table's picture. Whoever is about to change rows looks long
+// enough to see others at work; a dry run does not wait.
+func (k *kclTable) look(ctx context.Context, changes bool) (kcl.Picture, error) {
+	if !changes || k.flags.DryRun {
+		return k.table.Picture(ctx)
+	}
+	return k.still(ctx)
+}
+
 // still returns the table's picture after it was watched for long enough that
 // anybody at work would have shown; an error names who did.
 func (k *kclTable) still(ctx context.Context) (kcl.Picture, error) {

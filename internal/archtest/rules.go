@@ -61,8 +61,8 @@ var Rules = []Rule{
 	},
 	{
 		"pure-packages-take-the-time-as-an-argument",
-		"the root, batcher and manifest must give the same answer tomorrow: time.Now, timers and goroutines belong to their callers",
-		pure(".", "batcher", "manifest"),
+		"the root, batcher, manifest and checkpoint/kcl must give the same answer tomorrow: time.Now, timers and goroutines belong to their callers",
+		pure(".", "batcher", "manifest", "checkpoint/kcl"),
 	},
 	{
 		"delivery-is-wired-by-others",
