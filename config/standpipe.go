@@ -137,7 +137,8 @@ const (
 // Lease says how workers share the shards of a stream.
 type Lease struct {
 	// For how long a worker may show no sign of life before the others take its
-	// shards. It shows one five times in this time. All workers should have the same.
+	// shards. It shows one five times in this time, and every two seconds at least. All
+	// workers should have the same.
 	Duration Duration `rule:"5s..10m"`
 	// Most shards this worker delivers at once; 0 is no limit. When the limits of all
 	// workers add up to less than the number of shards, some are read by nobody: the

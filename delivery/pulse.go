@@ -14,8 +14,13 @@ import (
 )
 
 // beatsPerLease is how many heartbeats fit into a lease: four in a row may get
-// lost before anybody takes this worker for dead.
-const beatsPerLease = 5
+// lost before anybody takes this worker for dead. beatAtLeast bounds the time
+// between two from above, for they bring the nudges: it is how long a shard that
+// is handed over waits for its successor to hear of it.
+const (
+	beatsPerLease = 5
+	beatAtLeast   = 2 * time.Second
+)
 
 // A pulse is the worker's heartbeat: one write for all its shards, off their
 // data path, so that no back-pressure can hold it up. It also brings nudges.
@@ -55,7 +60,7 @@ func (p *pulse) run(ctx context.Context, nudged chan<- struct{}) {
 	if p.duration == 0 {
 		return
 	}
-	every := p.duration / beatsPerLease
+	every := min(p.duration/beatsPerLease, beatAtLeast)
 	nudges, left := int64(-1), p.left
 	for {
 		sent := time.Now()

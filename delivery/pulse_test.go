@@ -50,6 +50,9 @@ func TestAWorkerWithNothingToDoIsAlive(t *testing.T) {
 					if err := p.Live(); err != nil {
 						t.Fatal(err)
 					}
+					if still := time.Since(p.made) - time.Duration(p.beat.Load()); still > stuckAfter/4 {
+						t.Fatalf("the loop has not turned for %v, at %v it counts as stuck", still, stuckAfter)
+					}
 				}
 				_ = p.end()
 			})

@@ -264,22 +264,3 @@ func (w *Worker) stalled(l checkpoint.Lease) bool {
 	r.abandon(errStalled)
 	return true
 }
-
-// A handOver is why intake ends: the lease is to be given up, to a successor
-// if one is named.
-type handOver struct{ to string }
-
-func (h handOver) Error() string {
-	if h.to == "" {
-		return "the worker stops"
-	}
-	return "handed over to " + h.to
-}
-
-// successorOf names whom a shard is handed to whose intake was ended.
-func successorOf(reading context.Context) string {
-	if h, ok := errors.AsType[handOver](context.Cause(reading)); ok {
-		return h.to
-	}
-	return ""
-}
