@@ -254,7 +254,7 @@ func (r *reader) number(stop string) (any, error) {
 	}
 	f, err := strconv.ParseFloat(literal, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return nil, r.errorf("%q is not a number", literal)
+		return nil, r.errorf("not a number")
 	}
 	return f, nil
 }

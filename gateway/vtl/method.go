@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -133,8 +134,12 @@ func (r *run) replace(s, old, with string) (any, error) {
 	return strings.ReplaceAll(s, old, with), nil
 }
 
-// patternMax bounds a regular expression's text.
-const patternMax = 1000
+const (
+	// patternMax bounds a regular expression's text.
+	patternMax = 1000
+	// patternCost is what a byte that is matched costs, beside one that is copied.
+	patternCost = 32
+)
 
 var group = regexp.MustCompile(`\\(.)|\$(\d)`)
 
@@ -149,10 +154,12 @@ func (r *run) pattern(s, name string, args []any) (any, error) {
 		written = "^(?:" + written + ")$"
 	}
 	re, err := regexp.Compile(written)
-	if err != nil {
-		return nil, fmt.Errorf("regular expression: %w", err)
+	if e, bad := errors.AsType[*syntax.Error](err); bad {
+		return nil, fmt.Errorf("regular expression: %s", e.Code) // without the text, which may be a caller's
 	}
-	r.bytes += len(s)
+	if err := r.charge(patternCost * len(s)); err != nil {
+		return nil, err
+	}
 	switch name {
 	case "matches":
 		return re.MatchString(s), nil
