@@ -46,8 +46,8 @@ type Failures string
 const (
 	// Mapped answers as the file says, but never with a 2xx.
 	Mapped Failures = "mapped"
-	// AsInTutorial answers with the default response of the file, a 200 in an API
-	// that was clicked together in the console.
+	// AsInTutorial answers everything with a 200, as an API does that was clicked
+	// together in the console. Only the body tells.
 	AsInTutorial Failures = "as-in-tutorial"
 )
 

@@ -193,7 +193,7 @@ func (g *Gateway) transform(x *exchange, body []byte) (Call, *fault) {
 	}
 	if t != nil {
 		source := x.input(body)
-		out, err := g.render(x, t, source)
+		out, err := x.render(t, source)
 		if err != nil {
 			return call, x.badTemplate(t, err)
 		}
@@ -237,7 +237,8 @@ func (in *Integration) template(contentType string) (*Template, *fault) {
 // renderMax bounds the time of one template.
 const renderMax = 5 * time.Second
 
-func (g *Gateway) render(x *exchange, t *Template, source *input) (string, error) {
+// render renders a template for an exchange.
+func (x *exchange) render(t *Template, source *input) (string, error) {
 	// A client that leaves changes nothing: what it sent is carried out.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.request.Context()), renderMax)
 	defer cancel()

@@ -19,7 +19,7 @@ func (g *Gateway) respond(x *exchange, reply Reply) (*answer, *fault) {
 	}
 	a := &answer{res.Status, http.Header{"Content-Type": {"application/json"}}, reply.Body}
 	if t := res.template(x.header.Get("Accept")); t != nil {
-		out, err := g.render(x, t, &input{body: strings.ToValidUTF8(string(reply.Body), "\ufffd")})
+		out, err := x.render(t, &input{body: strings.ToValidUTF8(string(reply.Body), "\ufffd")})
 		if err != nil {
 			return nil, x.badTemplate(t, err)
 		}
@@ -44,19 +44,24 @@ func (g *Gateway) respond(x *exchange, reply Reply) (*answer, *fault) {
 	return a, nil
 }
 
+// always is the one response of an API that was clicked together in the
+// console, as the tutorial does it.
+var always = &Response{Status: http.StatusOK}
+
 // response is the first whose pattern matches the whole status, or the default.
+// AsInTutorial it is the default, if that is a success.
 func (in *Integration) response(status int, failures Failures) *Response {
 	var otherwise *Response
 	for _, r := range in.Responses {
 		switch {
 		case r.Pattern == nil:
 			otherwise = r
-		case failures != AsInTutorial && r.Pattern.MatchString(strconv.Itoa(status)):
+		case failures == Mapped && r.Pattern.MatchString(strconv.Itoa(status)):
 			return r
 		}
 	}
-	if otherwise == nil && failures == AsInTutorial && len(in.Responses) > 0 {
-		return in.Responses[0]
+	if failures == AsInTutorial && (otherwise == nil || otherwise.Status >= 300) {
+		return always
 	}
 	return otherwise
 }
