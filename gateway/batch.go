@@ -264,14 +264,15 @@ func split(all Reply, n int) (each []Reply, ok bool) {
 	var out struct {
 		EncryptionType string
 		Records        []struct {
-			ErrorCode, ErrorMessage, SequenceNumber, ShardId string //nolint:staticcheck // the API's names
+			ErrorCode, ErrorMessage, SequenceNumber string
+			ShardID                                 string `json:"ShardId"`
 		}
 	}
 	if all.Status != http.StatusOK || json.Unmarshal(all.Body, &out) != nil || len(out.Records) != n {
 		return nil, false
 	}
 	for _, r := range out.Records {
-		status, fields := http.StatusOK, map[string]string{"SequenceNumber": r.SequenceNumber, "ShardId": r.ShardId}
+		status, fields := http.StatusOK, map[string]string{"SequenceNumber": r.SequenceNumber, "ShardId": r.ShardID}
 		if out.EncryptionType != "" {
 			fields["EncryptionType"] = out.EncryptionType
 		}

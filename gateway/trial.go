@@ -15,6 +15,7 @@ import (
 // A Trial is a request that is only transformed.
 type Trial struct {
 	Method    string
+	Stage     string
 	Target    string // path without the stage, with its query
 	Header    map[string]string
 	Body      string
@@ -53,7 +54,7 @@ func (a *API) Try(ctx context.Context, t Trial) (*TrialResult, error) {
 		return nil, err
 	}
 	defer g.Close()
-	x := newExchange(req, "", t.Variables, time.Now())
+	x := newExchange(req, t.Stage, t.Variables, time.Now())
 	if x.route, x.params = a.match(t.Method, req.URL.Path); x.route == nil {
 		return nil, fmt.Errorf("the API has no %s %s", t.Method, req.URL.Path)
 	}

@@ -15,6 +15,7 @@ type gatewayRenderCommand struct {
 	Header   []string          `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Header of the request."`
 	Method   string            `short:"X" default:"POST" help:"Method."`
 	Path     string            `default:"/v1" help:"Path without the stage, with its query."`
+	Stage    string            `default:"PROD" placeholder:"NAME" help:"Stage, for $$context.stage."`
 	Variable map[string]string `placeholder:"NAME=VALUE" help:"Stage variables."`
 	JSON     bool              `help:"Write what Kinesis would be sent as one JSON document."`
 }
@@ -46,7 +47,7 @@ func (k *gatewayRenderCommand) Run(ctx context.Context, out *console) error {
 		}
 		body = string(b)
 	}
-	t := gateway.Trial{Method: k.Method, Target: k.Path, Header: map[string]string{}, Body: body, Variables: k.Variable}
+	t := gateway.Trial{Method: k.Method, Stage: k.Stage, Target: k.Path, Header: map[string]string{}, Body: body, Variables: k.Variable}
 	for _, h := range k.Header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {

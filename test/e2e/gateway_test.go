@@ -27,9 +27,12 @@ const curlLine = `curl -sS -d "{\"value\":\"30\",\"type\":\"Tip 3\"}" -H "Conten
 func TestTheTutorialsCurlLineReachesS3(t *testing.T) {
 	p, e := harness.StartLocal(t, program, t.TempDir(), "--interval", "1", "--compression", "NONE")
 	for range 2 {
-		var answer struct{ SequenceNumber, ShardId string } //nolint:staticcheck // the API's names
+		var answer struct {
+			SequenceNumber string
+			ShardID        string `json:"ShardId"`
+		}
 		body := tutorialPost(t, e.Gateway+"/PROD/v1")
-		if err := json.Unmarshal(body, &answer); err != nil || answer.SequenceNumber == "" || !strings.HasPrefix(answer.ShardId, "shardId-") {
+		if err := json.Unmarshal(body, &answer); err != nil || answer.SequenceNumber == "" || !strings.HasPrefix(answer.ShardID, "shardId-") {
 			t.Fatalf("the answer is %s: %v", body, err)
 		}
 	}
