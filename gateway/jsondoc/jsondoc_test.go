@@ -112,6 +112,17 @@ func TestAPathThatMatchesTooMuchIsRefused(t *testing.T) {
 	}
 }
 
+func TestABodyOfDigitsKeepsThemAndIsReadAtOnce(t *testing.T) {
+	digits := strings.Repeat("7", 10<<20)
+	v, _, err := jsondoc.Read("-000" + digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := jsondoc.JSON(v, 11<<20); err != nil || got != "-"+digits {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 func TestAValueWithinItselfHasNoText(t *testing.T) {
 	l := &jsondoc.List{}
 	l.Items = append(l.Items, l, l)
@@ -143,29 +154,20 @@ func TestTextOfValuesIsJavas(t *testing.T) {
 	}
 }
 
-// What is read prints, and what was printed reads again. A number of many
-// digits may lose the form of its zeros on the way, once.
-func FuzzReadPrintsWhatItReads(f *testing.F) {
+// Whatever is read prints as JSON that a strict parser takes, but for NaN,
+// which json-smart prints as it is.
+func FuzzReadPrintsJSON(f *testing.F) {
 	for _, s := range samples(f) {
 		f.Add(s.Text)
 	}
-	f.Add("0.00000000000000000100")
 	f.Fuzz(func(t *testing.T, text string) {
-		printed := text
-		for round := range 3 {
-			v, _, err := jsondoc.Read(printed)
-			if err != nil && round == 0 {
-				return
-			} else if err != nil {
-				t.Fatalf("%q prints %q, which does not read: %v", text, printed, err)
-			}
-			before := printed
-			if printed, err = jsondoc.JSON(v, sizeMax); err != nil {
-				return
-			}
-			if round == 2 && printed != before {
-				t.Fatalf("%q prints %q and then %q", text, before, printed)
-			}
+		v, _, err := jsondoc.Read(text)
+		if err != nil {
+			return
+		}
+		printed, err := jsondoc.JSON(v, sizeMax)
+		if err == nil && !json.Valid([]byte(printed)) && !strings.Contains(printed, "NaN") {
+			t.Fatalf("%q prints %q", text, printed)
 		}
 	})
 }

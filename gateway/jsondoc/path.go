@@ -148,28 +148,28 @@ func (st step) quotedNames(s string) (step, string, error) {
 	}
 }
 
-// matchesMax bounds what an indefinite path may find: $..*..* would find each
-// value many times.
-const matchesMax = 100_000
+// matchesMax and visitsMax bound what a path may find and look at on the way:
+// $..*..* would find each value many times.
+const (
+	matchesMax = 100_000
+	visitsMax  = 1_000_000
+)
 
 // Find returns what the path names. ok is false when a definite path leads
 // nowhere; the others give a list, which may be empty. The error says that the
 // path matches too much.
 func (p *Path) Find(root any) (v any, ok bool, err error) {
-	found := []any{root}
+	w := &walk{found: []any{root}}
 	for _, st := range p.steps {
-		var next []any
-		for _, v := range found {
-			st.each(v, func(child any) bool {
-				next = append(next, child)
-				return len(next) <= matchesMax
-			})
+		before := w.found
+		w.found = nil
+		for _, v := range before {
+			if !w.each(st, v) {
+				return nil, false, fmt.Errorf("the JSONPath matches more than %d values, or looks at more than %d", matchesMax, visitsMax)
+			}
 		}
-		if len(next) > matchesMax {
-			return nil, false, fmt.Errorf("the JSONPath matches more than %d values", matchesMax)
-		}
-		found = next
 	}
+	found := w.found
 	if !p.definite {
 		return &List{Items: found, JSON: true}, true, nil
 	}
@@ -179,20 +179,33 @@ func (p *Path) Find(root any) (v any, ok bool, err error) {
 	return found[0], true, nil
 }
 
-// each yields the selected children of v, those deeper too if the step says so.
-// It returns false when yield did.
-func (st step) each(v any, yield func(any) bool) bool {
-	if !st.select1(v, yield) {
-		return false
-	}
-	if !st.deep {
-		return true
-	}
-	deeper := step{all: true}
-	return deeper.select1(v, func(child any) bool { return st.each(child, yield) })
+// A walk gathers what one step after the other finds.
+type walk struct {
+	found  []any
+	visits int
 }
 
-func (st step) select1(v any, yield func(any) bool) bool {
+// each gathers the selected children of v, those deeper too if the step says
+// so. It returns false when that is too much.
+func (w *walk) each(st step, v any) bool {
+	w.found = append(w.found, st.children(v)...)
+	if w.visits++; w.visits > visitsMax || len(w.found) > matchesMax {
+		return false
+	}
+	if st.deep {
+		for _, child := range everything.children(v) {
+			if !w.each(st, child) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+var everything = step{all: true}
+
+// children are the selected ones of v, in order.
+func (st step) children(v any) (all []any) {
 	switch v := v.(type) {
 	case *Map:
 		names := st.names
@@ -200,18 +213,16 @@ func (st step) select1(v any, yield func(any) bool) bool {
 			names = v.keys
 		}
 		for _, name := range names {
-			if child, ok := v.values[name]; ok && !yield(child) {
-				return false
+			if child, ok := v.values[name]; ok {
+				all = append(all, child)
 			}
 		}
 	case *List:
 		for _, i := range st.places(len(v.Items)) {
-			if !yield(v.Items[i]) {
-				return false
-			}
+			all = append(all, v.Items[i])
 		}
 	}
-	return true
+	return all
 }
 
 // places are the selected indexes of a list of n items.

@@ -13,6 +13,10 @@ import (
 // depthMax bounds nesting, as newer releases of json-smart do.
 const depthMax = 400
 
+// digitsMax bounds the integers that are computed with: to convert a body of
+// digits would take seconds. Longer ones keep their digits.
+const digitsMax = 1000
+
 // A SyntaxError says where a text stops being JSON even for a permissive reader.
 type SyntaxError struct {
 	Offset  int // bytes from the start
@@ -237,6 +241,13 @@ func (r *reader) number(stop string) (any, error) {
 		return r.text(start, stop), nil
 	}
 	literal := trim(r.s[start:r.pos])
+	if !fraction && !exponent && len(literal) > digitsMax {
+		sign, digits := "", literal
+		if literal[0] == '-' {
+			sign, digits = "-", literal[1:]
+		}
+		return Decimal(sign + strings.TrimLeft(digits, "0")), nil
+	}
 	if !fraction && !exponent {
 		n, ok := new(big.Int).SetString(strings.TrimPrefix(literal, "-"), 10)
 		if !ok {
