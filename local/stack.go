@@ -51,9 +51,12 @@ type Config struct {
 
 // Endpoints says how to reach the servers. Its JSON form is endpoints.json.
 type Endpoints struct {
-	Kinesis         string `json:"kinesis"`
-	KinesisAdmin    string `json:"kinesisAdmin"`
-	S3              string `json:"s3"`
+	Kinesis      string `json:"kinesis"`
+	KinesisAdmin string `json:"kinesisAdmin"`
+	S3           string `json:"s3"`
+	// Gateway and Status belong to who uses the servers; it sets Gateway, and
+	// Status through Publish.
+	Gateway         string `json:"gateway,omitempty"`
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`

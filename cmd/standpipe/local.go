@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/standpipe/standpipe/config"
+	"github.com/standpipe/standpipe/deploy"
+	"github.com/standpipe/standpipe/gateway"
+	"github.com/standpipe/standpipe/internal/awsclient"
 	"github.com/standpipe/standpipe/local"
 	"github.com/standpipe/standpipe/local/s3"
 )
@@ -43,6 +47,7 @@ type localCommand struct {
 	KinesisAddr string `default:"127.0.0.1:4567" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
 	AdminAddr   string `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Clock and faults of the Kinesis server."`
 	S3Addr      string `name:"s3-addr" default:"127.0.0.1:4566" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	GatewayAddr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Listen there for the REST API of deploy/openapi.yaml; port 0 is any free one."`
 	StatusAddr  string `default:"127.0.0.1:9410" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
 	Demo        bool   `help:"Send events, wait for their objects, print one, exit. Uses free ports."`
 	LogLevel    string `default:"warn" help:"debug, info, warn or error."`
@@ -55,8 +60,8 @@ const (
 )
 
 func (localCommand) Help() string {
-	return `Starts a Kinesis-compatible server, an S3 server, the delivery from the one to the other and the
-status page, all on loopback. No AWS account is used. When ready it prints the addresses and writes
+	return `Starts a Kinesis-compatible server, an S3 server, a REST API in front of the stream, the delivery
+from the stream to the bucket and the status page, all on loopback. No AWS account is used. When ready it prints the addresses and writes
 DIR/endpoints.json. Ctrl-C delivers what is in hand and stops.
 
 Examples:
@@ -72,7 +77,7 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 		return err
 	}
 	if l.Demo {
-		l.KinesisAddr, l.S3Addr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+		l.KinesisAddr, l.S3Addr, l.GatewayAddr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	}
 	c, err := l.config(out)
 	if err != nil {
@@ -127,12 +132,56 @@ func localAWS(e local.Endpoints) aws.Config {
 	return aws.Config{Region: e.Region, Credentials: credentials.NewStaticCredentialsProvider(e.AccessKeyID, e.SecretAccessKey, "")}
 }
 
-// deliver runs the service until ctx ends, the demo is over or a server dies.
+// frontStage is the stage of the tutorial.
+const frontStage = "PROD"
+
+// openFront makes the gateway before the stream, and where it listens.
+func (l *localCommand) openFront(ctx context.Context, s *service, stack *local.Stack) (*gateway.Gateway, net.Listener, error) {
+	api, err := gateway.Parse("deploy/openapi.yaml", deploy.OpenAPI)
+	if err != nil {
+		return nil, nil, err
+	}
+	settings := awsclient.ManyConnections(localAWS(stack.Endpoints))
+	settings.BaseEndpoint = &stack.Endpoints.Kinesis
+	front, err := gateway.New(gateway.Config{
+		API: api, Backend: gateway.NewKinesis(awsclient.Kinesis(settings)), Stage: frontStage, Registerer: s.registry, Logger: s.log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	listener, err := listenGateway(ctx, "--gateway-addr", l.GatewayAddr)
+	if err != nil {
+		front.Close()
+		return nil, nil, err
+	}
+	stack.Endpoints.Gateway = "http://" + listener.Addr().String()
+	return front, listener, nil
+}
+
+// deliver runs the service and the gateway until ctx ends, the demo is over or
+// a server dies. The gateway ends first: what it answered is in the stream
+// before the delivery drains.
 func (l *localCommand) deliver(ctx context.Context, s *service, stack *local.Stack, out *console) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	front, listener, err := l.openFront(ctx, s, stack)
+	if err != nil {
+		return err
+	}
+	delivering, stopDelivery := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stopDelivery(nil)
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
+	go func() {
+		served := make(chan error, 1)
+		go func() {
+			err := front.Serve(ctx, listener)
+			stopDelivery(context.Cause(ctx))
+			served <- err
+		}()
+		err := s.Run(delivering)
+		stop(err) // a delivery that fails takes the gateway with it
+		done <- errors.Join(err, <-served)
+	}()
 	if err := s.ready(ctx, done); err != nil {
 		return err
 	}
@@ -178,13 +227,15 @@ func (l *localCommand) announce(stack *local.Stack, out *console) {
 	fmt.Fprintf(out.stdout, `standpipe is ready
   stream   %s  on %s  (admin: %s/admin)
   bucket   s3://%s/%s  on %s
+  gateway  %s/%s/v1
   status   %s
   data     %s
 
   export AWS_ENDPOINT_URL_KINESIS=%s AWS_ENDPOINT_URL_S3=%s AWS_REGION=%s
   export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s
+  curl -d "{\"value\":\"30\",\"type\":\"Tip 3\"}" -H "Content-Type: application/json" -X POST %s/%s/v1
   echo '{"value":"30","type":"Tip 3"}' | standpipe produce --stream %s
   standpipe cat s3://%s/
-`, e.Stream, e.Kinesis, e.KinesisAdmin, e.Bucket, l.Prefix, e.S3, e.Status, l.Data,
-		e.Kinesis, e.S3, e.Region, e.AccessKeyID, e.SecretAccessKey, e.Stream, e.Bucket)
+`, e.Stream, e.Kinesis, e.KinesisAdmin, e.Bucket, l.Prefix, e.S3, e.Gateway, frontStage, e.Status, l.Data,
+		e.Kinesis, e.S3, e.Region, e.AccessKeyID, e.SecretAccessKey, e.Gateway, frontStage, e.Stream, e.Bucket)
 }

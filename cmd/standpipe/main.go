@@ -21,6 +21,7 @@ type cli struct {
 	Run         runCommand         `cmd:"" help:"Deliver a stream until told to stop."`
 	Check       checkCommand       `cmd:"" help:"Check a configuration: every problem at once."`
 	Produce     produceCommand     `cmd:"" help:"Send files, standard input or generated events to a stream or a URL."`
+	Gateway     gatewayCommand     `cmd:"" help:"Serve a REST API in front of Kinesis, as API Gateway does."`
 	Tail        tailCommand        `cmd:"" help:"Follow the records of a stream."`
 	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`

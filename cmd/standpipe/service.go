@@ -38,10 +38,12 @@ type service struct {
 	worker *delivery.Worker
 	budget *delivery.Budget
 	status *status.Server
-	id     string
-	start  time.Time
-	dest   string
-	close  []func() error // in the order in which things were opened
+	// registry holds the metrics of everything in the process.
+	registry *prometheus.Registry
+	id       string
+	start    time.Time
+	dest     string
+	close    []func() error // in the order in which things were opened
 }
 
 // newService builds what a configuration describes. aws is the environment's
@@ -73,14 +75,14 @@ func newService(ctx context.Context, c *config.Config, settings aws.Config, log 
 	}
 	client := kinesisClient(c, settings)
 	s.close = append(s.close, func() error { client.Close(); return nil })
-	registry := prometheus.NewRegistry()
+	s.registry = prometheus.NewRegistry()
 	s.worker = delivery.NewWorker(settingsOf(c, s.id), delivery.Parts{
 		Stream: delivery.Kinesis{Client: client}, Store: store, Sink: target, Keyer: keyer, Codec: codec,
-		Slots: sink.NewSlots(0), Budget: s.budget, Logger: log, Registerer: registry,
+		Slots: sink.NewSlots(0), Budget: s.budget, Logger: log, Registerer: s.registry,
 	})
 	s.dest = target.Location()
 	s.status, err = status.New(status.Config{
-		Addr: c.Standpipe.StatusAddress, Registry: registry, Reporter: s, Health: s.worker, Build: build(), Logger: log,
+		Addr: c.Standpipe.StatusAddress, Registry: s.registry, Reporter: s, Health: s.worker, Build: build(), Logger: log,
 	})
 	return s, err
 }

@@ -37,6 +37,8 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 			"sink/memory/sink.go: imports batcher",
 		},
 		"consumer-knows-no-s3":     {"consumer/shard.go: imports github.com/aws/aws-sdk-go-v2/service/s3/types"},
+		"gateway-knows-no-s3":      {"gateway/backend.go: imports github.com/aws/aws-sdk-go-v2/service/s3"},
+		"templates-reach-nothing":  {"gateway/vtl/include.go: imports os"},
 		"sink-knows-no-kinesis":    {"sink/s3/put.go: imports github.com/aws/aws-sdk-go-v2/service/kinesis"},
 		"checkpoint-knows-neither": {"checkpoint/lease.go: imports github.com/aws/aws-sdk-go-v2/service/kinesis/types"},
 		"batcher-is-pure":          {"batcher/set.go: imports net/http"},

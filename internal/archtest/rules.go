@@ -29,13 +29,23 @@ var Rules = []Rule{
 	},
 	{
 		"siblings-stay-apart",
-		"consumer, checkpoint, batcher, sink, config and status import only the root, their own sub-packages and internal packages that import nothing of ours; delivery joins them, so that each can be read, tested and replaced alone",
-		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status"),
+		"consumer, checkpoint, batcher, sink, config, status and gateway import only the root, their own sub-packages and internal packages that import nothing of ours; delivery joins them, so that each can be read, tested and replaced alone",
+		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status", "gateway"),
 	},
 	{
 		"consumer-knows-no-s3",
 		"reading a shard must not depend on where the lines go",
 		forbid([]string{"consumer"}, s3SDK...),
+	},
+	{
+		"gateway-knows-no-s3",
+		"the front door ends at the stream: what it acknowledged must not depend on where the lines go",
+		forbid([]string{"gateway"}, s3SDK...),
+	},
+	{
+		"templates-reach-nothing",
+		"a mapping template is a function of its arguments: no AWS, no network, no files, so that a hostile body can only be rendered",
+		forbid([]string{"gateway/vtl", "gateway/jsondoc"}, "github.com/aws/", "net", "os", "go.uber.org/zap", "github.com/prometheus/"),
 	},
 	{
 		"sink-knows-no-kinesis",

@@ -14,7 +14,7 @@ import (
 func TestTheDemoShowsLinesFromS3AndExits(t *testing.T) {
 	p := harness.Start(t, "standpipe local --demo", exec.Command(
 		program, "local", "--demo", "--data", t.TempDir(),
-		"--kinesis-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--status-addr", "127.0.0.1:0",
+		"--kinesis-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0", "--gateway-addr", "127.0.0.1:0", "--status-addr", "127.0.0.1:0",
 	))
 	code, err := p.Wait(2 * time.Minute)
 	if err != nil {

@@ -35,6 +35,7 @@ type Endpoints struct {
 	Kinesis         string `json:"kinesis"`
 	S3              string `json:"s3"`
 	DynamoDB        string `json:"-"` // of the test's own; local has none
+	Gateway         string `json:"gateway"`
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`
@@ -86,6 +87,9 @@ func StartLocal(t testing.TB, program, dir string, extra ...string) (*Process, E
 	}
 	if !slices.Contains(extra, "--kinesis-addr") {
 		args = append(args, "--kinesis-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0")
+	}
+	if !slices.Contains(extra, "--gateway-addr") {
+		args = append(args, "--gateway-addr", "127.0.0.1:0")
 	}
 	p := Start(t, "standpipe local", exec.Command(program, append(args, extra...)...))
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)

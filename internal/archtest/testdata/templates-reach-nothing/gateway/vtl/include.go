@@ -1,0 +1,3 @@
+package vtl
+
+import _ "os"
