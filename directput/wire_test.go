@@ -74,9 +74,16 @@ func TestWhatIsWrongIsToldInFirehosesWords(t *testing.T) {
 // What fits exactly passes.
 func TestTheLimitsAreInclusive(t *testing.T) {
 	r := newRig(t, 1)
-	full := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), batchMax/500))
-	body := `{"DeliveryStreamName":"clicks","Records":[` + strings.TrimSuffix(strings.Repeat(`{"Data":"`+full+`"},`, 500), ",") + `]}`
-	if status, answer := r.post(target+"PutRecordBatch", contentJSON, body); status != 200 || !strings.HasPrefix(answer, `{"Encrypted":false,"FailedPutCount":0,`) {
+	var body strings.Builder
+	body.WriteString(`{"DeliveryStreamName":"clicks","Records":[`)
+	for range 4 {
+		fmt.Fprintf(&body, `{"Data":%q},`, base64.StdEncoding.EncodeToString(make([]byte, recordMax)))
+	}
+	for range 495 {
+		body.WriteString(`{"Data":""},`)
+	}
+	fmt.Fprintf(&body, `{"Data":%q}]}`, base64.StdEncoding.EncodeToString(make([]byte, batchMax-4*recordMax)))
+	if status, answer := r.post(target+"PutRecordBatch", contentJSON, body.String()); status != 200 || !strings.HasPrefix(answer, `{"Encrypted":false,"FailedPutCount":0,`) {
 		t.Errorf("%d %.300s", status, answer)
 	}
 }
