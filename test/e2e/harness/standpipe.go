@@ -34,6 +34,7 @@ func Build(ctx context.Context, root, pkg, dir string) (string, error) {
 type Endpoints struct {
 	Kinesis         string `json:"kinesis"`
 	S3              string `json:"s3"`
+	Firehose        string `json:"firehose"`
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`
