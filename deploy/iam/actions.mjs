@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const root = process.argv[2] ?? 'package'
-const services = ['ecr', 'elasticfilesystem', 'kinesis', 'kms', 'logs', 's3', 'sts']
+const services = ['dynamodb', 'ecr', 'elasticfilesystem', 'kinesis', 'kms', 'logs', 's3', 'sts']
 const read = (...path) => JSON.parse(readFileSync(join(root, ...path), 'utf8'))
 const sorted = object => Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)))
 
