@@ -54,6 +54,7 @@ type Endpoints struct {
 	Kinesis      string `json:"kinesis"`
 	KinesisAdmin string `json:"kinesisAdmin"`
 	S3           string `json:"s3"`
+	Firehose     string `json:"firehose"`
 	// Gateway and Status belong to who uses the servers; it sets Gateway, and
 	// Status through Publish.
 	Gateway         string `json:"gateway,omitempty"`
@@ -116,10 +117,10 @@ func (s *Stack) startKinesis(ctx context.Context) (err error) {
 	if err := s.kinesis.EnsureStream(s.cfg.Stream, s.cfg.Shards); err != nil {
 		return err
 	}
-	if s.Endpoints.Kinesis, err = s.serve(ctx, "--kinesis-addr", s.cfg.KinesisAddr, s.kinesis); err != nil {
+	if s.Endpoints.Kinesis, err = s.Serve(ctx, "--kinesis-addr", s.cfg.KinesisAddr, s.kinesis); err != nil {
 		return err
 	}
-	s.Endpoints.KinesisAdmin, err = s.serve(ctx, "--admin-addr", s.cfg.AdminAddr, s.kinesis.Admin())
+	s.Endpoints.KinesisAdmin, err = s.Serve(ctx, "--admin-addr", s.cfg.AdminAddr, s.kinesis.Admin())
 	return err
 }
 
@@ -139,8 +140,9 @@ func (s *Stack) startS3(ctx context.Context) (err error) {
 	return s.s3.CreateBucket(ctx, s.cfg.Bucket)
 }
 
-// serve listens on addr and returns the URL.
-func (s *Stack) serve(ctx context.Context, flag, addr string, h http.Handler) (string, error) {
+// Serve listens on addr for one more server that lives as long as the stack,
+// and returns its URL. flag is the one that names addr.
+func (s *Stack) Serve(ctx context.Context, flag, addr string, h http.Handler) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/local/kinesis"
 )
 
@@ -69,18 +68,6 @@ func (c *kinesisCommand) Run(ctx context.Context, g *globals, out *console) (err
 	}
 	fmt.Fprintf(out.stdout, "kinesis is ready on http://%s, admin on http://%s/admin\n", api.Addr(), admin.Addr())
 	return serveBoth(ctx, log, api, server, admin, server.Admin())
-}
-
-func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: "listen on " + addr, Err: err,
-			Hint: "the port is taken or the address is not ours: give " + flag + " 127.0.0.1:0 for any free port",
-		}
-	}
-	return l, nil
 }
 
 // serveBoth serves two handlers until ctx ends, which is no error, or one of

@@ -83,6 +83,26 @@ func TestKinesisServesTheSDKAndKeepsItsDataOverARestart(t *testing.T) {
 	}
 }
 
+func TestProduceMakesAHotShardAndAggregatesThatTailUnpacks(t *testing.T) {
+	_, stop := served(t, "--streams", "a:3")
+	defer func() { _ = stop() }()
+	if r := call("produce", "--stream", "a", "--generate", "events", "--count", "300", "--hot-shard", "1", "--aggregate", "--quiet"); r.code != exitOK || !strings.HasPrefix(r.out, "sent 300 records") {
+		t.Fatalf("%+v", r)
+	}
+	all := call("tail", "a", "--from", "TRIM_HORIZON", "--no-follow")
+	hot := call("tail", "a", "--from", "TRIM_HORIZON", "--no-follow", "--shard", "1")
+	if n := strings.Count(all.out, "\n"); n != 300 || hot.out != all.out {
+		t.Errorf("%d lines, %d of them in shard 1", n, strings.Count(hot.out, "\n"))
+	}
+	if raw := call("tail", "a", "--from", "TRIM_HORIZON", "--no-follow", "--deaggregation", "off", "--json"); strings.Count(raw.out, "\n") > 15 {
+		t.Errorf("%d stream records", strings.Count(raw.out, "\n"))
+	}
+	r := call("produce", "--stream", "a", "--generate", "events", "--count", "1", "--hot-shard", "9")
+	if want := "standpipe: aim at shard shardId-000000000009: no such open shard (--hot-shard takes one of shardId-000000000000, shardId-000000000001, shardId-000000000002)\n"; r.code != exitFailed || r.errors != want {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestKinesisTakesOrdersOnItsOwnAddressOnly(t *testing.T) {
 	admin, stop := served(t, "--streams", "a")
 	defer func() { _ = stop() }()

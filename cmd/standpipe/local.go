@@ -16,6 +16,7 @@ import (
 
 	"github.com/standpipe/standpipe/config"
 	"github.com/standpipe/standpipe/deploy"
+	"github.com/standpipe/standpipe/directput"
 	"github.com/standpipe/standpipe/gateway"
 	"github.com/standpipe/standpipe/internal/awsclient"
 	"github.com/standpipe/standpipe/local"
@@ -37,20 +38,21 @@ func child(args []string) (code int, ok bool) {
 }
 
 type localCommand struct {
-	Data        string `default:"./.standpipe" placeholder:"DIR" help:"Folder that keeps everything; a restart continues."`
-	Shards      int    `default:"3" help:"Shards of the stream, when it is made."`
-	Size        int    `default:"5" placeholder:"MIB" help:"BufferingHints.SizeInMBs, 1 to 128."`
-	Interval    int    `default:"5" placeholder:"SECONDS" help:"BufferingHints.IntervalInSeconds, 0 to 900."`
-	Prefix      string `default:"rawdata/!{timestamp:yyyy/MM/dd/HH}/" help:"Prefix of the objects."`
-	Compression string `default:"GZIP" enum:"GZIP,ZSTD,NONE" help:"GZIP, ZSTD or NONE."`
-	Timezone    string `default:"UTC" help:"CustomTimeZone of the prefix, such as Asia/Seoul."`
-	KinesisAddr string `default:"127.0.0.1:4567" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
-	AdminAddr   string `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Clock and faults of the Kinesis server."`
-	S3Addr      string `name:"s3-addr" default:"127.0.0.1:4566" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
-	GatewayAddr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Listen there for the REST API of deploy/openapi.yaml; port 0 is any free one."`
-	StatusAddr  string `default:"127.0.0.1:9410" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
-	Demo        bool   `help:"Send events, wait for their objects, print one, exit. Uses free ports."`
-	LogLevel    string `default:"warn" help:"debug, info, warn or error."`
+	Data         string `default:"./.standpipe" placeholder:"DIR" help:"Folder that keeps everything; a restart continues."`
+	Shards       int    `default:"3" help:"Shards of the stream, when it is made."`
+	Size         int    `default:"5" placeholder:"MIB" help:"BufferingHints.SizeInMBs, 1 to 128."`
+	Interval     int    `default:"5" placeholder:"SECONDS" help:"BufferingHints.IntervalInSeconds, 0 to 900."`
+	Prefix       string `default:"rawdata/!{timestamp:yyyy/MM/dd/HH}/" help:"Prefix of the objects."`
+	Compression  string `default:"GZIP" enum:"GZIP,ZSTD,NONE" help:"GZIP, ZSTD or NONE."`
+	Timezone     string `default:"UTC" help:"CustomTimeZone of the prefix, such as Asia/Seoul."`
+	KinesisAddr  string `default:"127.0.0.1:4567" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	AdminAddr    string `default:"127.0.0.1:0" placeholder:"HOST:PORT" help:"Clock and faults of the Kinesis server."`
+	S3Addr       string `name:"s3-addr" default:"127.0.0.1:4566" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	GatewayAddr  string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Listen there for the REST API of deploy/openapi.yaml; port 0 is any free one."`
+	FirehoseAddr string `default:"127.0.0.1:4573" placeholder:"HOST:PORT" help:"Firehose's API listens there; port 0 is any free one."`
+	StatusAddr   string `default:"127.0.0.1:9410" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	Demo         bool   `help:"Send events, wait for their objects, print one, exit. Uses free ports."`
+	LogLevel     string `default:"warn" help:"debug, info, warn or error."`
 }
 
 const (
@@ -77,7 +79,7 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 		return err
 	}
 	if l.Demo {
-		l.KinesisAddr, l.S3Addr, l.GatewayAddr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+		l.KinesisAddr, l.S3Addr, l.GatewayAddr, l.FirehoseAddr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	}
 	c, err := l.config(out)
 	if err != nil {
@@ -97,6 +99,9 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if stack.Endpoints.Firehose, err = l.serveFirehose(ctx, c, stack, log); err != nil {
+		return err
+	}
 	return l.deliver(ctx, s, stack, out)
 }
 
@@ -130,6 +135,16 @@ Standpipe:
 
 func localAWS(e local.Endpoints) aws.Config {
 	return aws.Config{Region: e.Region, Credentials: credentials.NewStaticCredentialsProvider(e.AccessKeyID, e.SecretAccessKey, "")}
+}
+
+func (l *localCommand) serveFirehose(ctx context.Context, c *config.Config, stack *local.Stack, log *zap.Logger) (string, error) {
+	door, err := directput.New(directput.Config{
+		Streams: []*directput.DeliveryStream{deliveryStream(c, localAWS(stack.Endpoints))}, Logger: log.Named("firehose"),
+	})
+	if err != nil {
+		return "", err
+	}
+	return stack.Serve(ctx, "--firehose-addr", l.FirehoseAddr, door)
 }
 
 // frontStage is the stage of the tutorial.
@@ -226,6 +241,7 @@ func (l *localCommand) announce(stack *local.Stack, out *console) {
 	e := stack.Endpoints
 	fmt.Fprintf(out.stdout, `standpipe is ready
   stream   %s  on %s  (admin: %s/admin)
+  firehose %s  on %s
   bucket   s3://%s/%s  on %s
   gateway  %s/%s/v1
   status   %s
@@ -236,6 +252,6 @@ func (l *localCommand) announce(stack *local.Stack, out *console) {
   curl -d "{\"value\":\"30\",\"type\":\"Tip 3\"}" -H "Content-Type: application/json" -X POST %s/%s/v1
   echo '{"value":"30","type":"Tip 3"}' | standpipe produce --stream %s
   standpipe cat s3://%s/
-`, e.Stream, e.Kinesis, e.KinesisAdmin, e.Bucket, l.Prefix, e.S3, e.Gateway, frontStage, e.Status, l.Data,
+`, e.Stream, e.Kinesis, e.KinesisAdmin, localStream, e.Firehose, e.Bucket, l.Prefix, e.S3, e.Gateway, frontStage, e.Status, l.Data,
 		e.Kinesis, e.S3, e.Region, e.AccessKeyID, e.SecretAccessKey, e.Gateway, frontStage, e.Stream, e.Bucket)
 }

@@ -19,6 +19,7 @@ type cli struct {
 	localCommands
 
 	Run         runCommand         `cmd:"" help:"Deliver a stream until told to stop."`
+	Firehose    firehoseCommand    `cmd:"" help:"Take records of Firehose producers and put them into the stream."`
 	Check       checkCommand       `cmd:"" help:"Check a configuration: every problem at once."`
 	Produce     produceCommand     `cmd:"" help:"Send files, standard input or generated events to a stream or a URL."`
 	Gateway     gatewayCommand     `cmd:"" help:"Serve a REST API in front of Kinesis, as API Gateway does."`

@@ -111,6 +111,7 @@ func TestUsageErrorsSayWhatAndWhereTheHelpIs(t *testing.T) {
 		{"produce --stream s --generate events x", "standpipe: --generate makes records: name no files"},
 		{"produce --stream s --repeat 2", "standpipe: standard input can't be read twice: --repeat needs files"},
 		{"produce --stream s --concurrency 65", "standpipe: --concurrency 65: give 1 to 64"},
+		{"produce --url http://x --aggregate", "standpipe: --hot-shard and --aggregate are about Kinesis records: they need --stream"},
 		{"produce --stream s --run-id x", "standpipe: --run-id is part of --tag: give both"},
 		{"produce --stream s /nowhere", "standpipe: open the input: stat /nowhere: no such file or directory"},
 		{"produce --url ftp://x", "standpipe: --url ftp://x: not an address like http://127.0.0.1:8080/PROD/v1"},

@@ -36,6 +36,9 @@ type produceCommand struct {
 	Tag     bool   `help:"Add the fields _run and _n to each JSON object, for audits."`
 	RunID   string `name:"run-id" placeholder:"ID" help:"The _run of --tag instead of a random one."`
 
+	HotShard  tailShard `placeholder:"ID" help:"Send everything to this shard, by its id or its number, whatever the keys say."`
+	Aggregate bool      `help:"Pack records of one key into aggregates, as the KPL does; random keys change every 100 records."`
+
 	Rate        recordRate    `placeholder:"N/s" help:"At most so many records: 200/s, 6000/m."`
 	Concurrency int           `default:"1" help:"Requests in flight, 1 to 64. More than 1 gives up the order of the input."`
 	GiveUpAfter time.Duration `default:"2m" help:"Fail after so long without progress."`
@@ -60,6 +63,7 @@ Examples:
     standpipe produce --stream class-stream --key '$.danji_id' --encoding cp949 danji_master.csv
     standpipe produce --url http://127.0.0.1:8080/PROD/v1 --rate 200/s danji_master.csv
     standpipe produce --stream class-stream --generate events --count 20000 --tag --json
+    standpipe produce --stream class-stream --generate events --count 5000 --aggregate --hot-shard 0
     tail -f app.log | standpipe produce --stream class-stream`
 }
 
@@ -112,6 +116,8 @@ func (p *produceCommand) check() error {
 		return fmt.Errorf("--repeat %d: give 1 or more", p.Repeat)
 	case p.RecordMax < 0 || p.RecordMax > produce.LineMax:
 		return fmt.Errorf("--max-record-size %d: give 1 to %d bytes", p.RecordMax, produce.LineMax)
+	case p.URL != "" && (p.HotShard != "" || p.Aggregate):
+		return errors.New("--hot-shard and --aggregate are about Kinesis records: they need --stream")
 	case p.RunID != "" && !p.Tag:
 		return errors.New("--run-id is part of --tag: give both")
 	case p.GiveUpAfter <= 0:
@@ -159,6 +165,9 @@ func (p *produceCommand) config(ctx context.Context, g *globals) (produce.Config
 	if err != nil {
 		return produce.Config{}, usage(err)
 	}
+	if p.Aggregate && (p.Key == "random" || p.Key == "") {
+		key = produce.KeyRuns(key)
+	}
 	cfg := produce.Config{
 		Key: key, Count: p.Count, Rate: p.Rate.limiter(),
 		Concurrency: p.Concurrency, GiveUpAfter: p.GiveUpAfter,
@@ -200,6 +209,12 @@ func (p *produceCommand) open(ctx context.Context, g *globals) (produce.Target, 
 	stream, err := produce.OpenStream(ctx, awsclient.Kinesis(cfg), p.Stream)
 	if err != nil {
 		return nil, 0, err
+	}
+	stream.Aggregate = p.Aggregate
+	if p.HotShard != "" {
+		if err := stream.Aim(ctx, string(p.HotShard)); err != nil {
+			return nil, 0, err
+		}
 	}
 	return stream, stream.RecordMax(), nil
 }

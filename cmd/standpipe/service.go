@@ -184,16 +184,21 @@ func kinesisClient(c *config.Config, settings aws.Config) *consumer.Client {
 	if u := c.Standpipe.Endpoint.Kinesis; u != "" {
 		settings.BaseEndpoint = &u
 	}
-	stream := source.KinesisStreamARN
-	if settings.BaseEndpoint != nil || os.Getenv("AWS_ENDPOINT_URL_KINESIS") != "" || os.Getenv("AWS_ENDPOINT_URL") != "" {
-		// Emulators know streams by name; some don't know ARNs at all.
-		stream = source.StreamName()
-	}
+	stream := streamID(source, settings)
 	limits := consumer.DefaultLimits()
 	limits.MaxPerSecond = float64(c.Standpipe.MaxReadsPerSecond)
 	return consumer.NewClient(settings, stream, consumer.WithLimits(limits), consumer.WithKinesisOptions(func(o *kinesis.Options) {
 		o.ClientLogMode = 0 // never bodies
 	}))
+}
+
+// streamID is what to call a stream: emulators know streams by name, and some
+// don't know ARNs at all.
+func streamID(source config.KinesisSource, settings aws.Config) string {
+	if settings.BaseEndpoint != nil || os.Getenv("AWS_ENDPOINT_URL_KINESIS") != "" || os.Getenv("AWS_ENDPOINT_URL") != "" {
+		return source.StreamName()
+	}
+	return source.KinesisStreamARN
 }
 
 // loadAWS reads the environment's AWS settings. region is used when the

@@ -29,8 +29,8 @@ var Rules = []Rule{
 	},
 	{
 		"siblings-stay-apart",
-		"consumer, checkpoint, batcher, sink, config, status and gateway import only the root, their own sub-packages and internal packages that import nothing of ours; delivery joins them, so that each can be read, tested and replaced alone",
-		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status", "gateway"),
+		"consumer, checkpoint, batcher, sink, config, status, gateway and directput import only the root, their own sub-packages and internal packages that import nothing of ours; delivery joins them, so that each can be read, tested and replaced alone",
+		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status", "gateway", "directput"),
 	},
 	{
 		"consumer-knows-no-s3",

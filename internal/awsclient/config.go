@@ -58,8 +58,12 @@ func endpointNamed() bool {
 	return false
 }
 
-// Kinesis returns a client that tries each call once.
+// Kinesis returns a client that tries each call once. Settings without an HTTP
+// client, those nobody loaded, get the one Load gives.
 func Kinesis(cfg aws.Config) *kinesis.Client {
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = httpclient.InMemory{Base: newHTTPClient()}
+	}
 	return kinesis.NewFromConfig(cfg, func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
 }
 

@@ -36,6 +36,7 @@ type Endpoints struct {
 	S3              string `json:"s3"`
 	DynamoDB        string `json:"-"` // of the test's own; local has none
 	Gateway         string `json:"gateway"`
+	Firehose        string `json:"firehose"`
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`
@@ -83,7 +84,7 @@ func StartLocal(t testing.TB, program, dir string, extra ...string) (*Process, E
 		t.Fatalf("remove the endpoints of an earlier start: %v", err)
 	}
 	args := []string{
-		"local", "--data", dir, "--status-addr", "127.0.0.1:0",
+		"local", "--data", dir, "--status-addr", "127.0.0.1:0", "--firehose-addr", "127.0.0.1:0",
 	}
 	if !slices.Contains(extra, "--kinesis-addr") {
 		args = append(args, "--kinesis-addr", "127.0.0.1:0", "--s3-addr", "127.0.0.1:0")

@@ -22,13 +22,19 @@ const (
 	putBytesMax   = 5 << 20
 	// recordMaxDefault is the record size of a stream nobody changed, 1,024 KiB.
 	recordMaxDefault = 1 << 20
+	// shardsShown bounds the shards an error names.
+	shardsShown = 10
 )
 
 // A Stream is a Kinesis stream as a target.
 type Stream struct {
+	// Aggregate packs records into KPL aggregates. Set it before Send.
+	Aggregate bool
+
 	client    *kinesis.Client
 	name, arn *string
 	recordMax int
+	hashKey   *string // of every record, nil unless aimed at one shard
 }
 
 // OpenStream asks for the stream, by name or ARN, so that a wrong name is an
@@ -56,6 +62,37 @@ func OpenStream(ctx context.Context, client *kinesis.Client, nameOrARN string) (
 	return s, nil
 }
 
+// Aim sends every record to one shard, whatever its key says: a hot shard. Errors
+// name the shards there are.
+func (s *Stream) Aim(ctx context.Context, shard string) error {
+	in := &kinesis.ListShardsInput{StreamName: s.name, StreamARN: s.arn}
+	var open []string
+	for {
+		page, err := s.client.ListShards(ctx, in)
+		if err != nil {
+			return awsclient.Classify("list the shards of "+s.String(), err)
+		}
+		for _, found := range page.Shards {
+			if found.SequenceNumberRange != nil && found.SequenceNumberRange.EndingSequenceNumber != nil {
+				continue // closed
+			}
+			if id := aws.ToString(found.ShardId); id == shard {
+				s.hashKey = found.HashKeyRange.StartingHashKey
+				return nil
+			} else if len(open) < shardsShown {
+				open = append(open, id)
+			}
+		}
+		if page.NextToken == nil {
+			return &standpipe.Error{
+				Class: standpipe.NotFound, Op: "aim at shard " + shard, Err: errors.New("no such open shard"),
+				Hint: "--hot-shard takes one of " + strings.Join(open, ", "),
+			}
+		}
+		in = &kinesis.ListShardsInput{NextToken: page.NextToken}
+	}
+}
+
 // RecordMax is the largest record of the stream, data and key, in bytes.
 func (s *Stream) RecordMax() int { return s.recordMax }
 
@@ -74,9 +111,14 @@ var refusals = []string{"ValidationException", "InvalidArgumentException", "Seri
 
 // Send is one PutRecords.
 func (s *Stream) Send(ctx context.Context, batch []Record) ([]error, error) {
-	entries := make([]types.PutRecordsRequestEntry, len(batch))
-	for i := range batch {
-		entries[i] = types.PutRecordsRequestEntry{Data: batch[i].Data, PartitionKey: &batch[i].Key}
+	bundles := single(batch)
+	if s.Aggregate {
+		bundles = pack(batch)
+	}
+	entries := make([]types.PutRecordsRequestEntry, len(bundles))
+	for i, b := range bundles {
+		entries[i] = b.entry
+		entries[i].ExplicitHashKey = s.hashKey
 	}
 	out, err := s.client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: s.name, StreamARN: s.arn, Records: entries})
 	if err != nil {
@@ -85,15 +127,18 @@ func (s *Stream) Send(ctx context.Context, batch []Record) ([]error, error) {
 		}
 		return nil, awsclient.Classify("put records into "+s.String(), err)
 	}
-	if len(out.Records) != len(batch) {
+	if len(out.Records) != len(entries) {
 		return nil, &standpipe.Error{
 			Class: standpipe.Fatal, Op: "put records into " + s.String(),
-			Err: fmt.Errorf("%d results for %d records", len(out.Records), len(batch)),
+			Err: fmt.Errorf("%d results for %d records", len(out.Records), len(entries)),
 		}
 	}
 	results := make([]error, len(batch))
-	for i, r := range out.Records {
-		results[i] = entryError(aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage))
+	for n, r := range out.Records {
+		err := entryError(aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage))
+		for _, i := range bundles[n].records {
+			results[i] = err
+		}
 	}
 	return results, nil
 }
