@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,16 +15,16 @@ func TestALoopThatStandsStillSendsNoHeartbeatAndItsShardsGoToOthers(t *testing.T
 		r := newRig(t, 4, shared)
 		a := r.boot()
 		dead := errors.New("the loop hangs")
-		var hang bool
+		var hang atomic.Bool
 		a.pulse.live = func() error {
-			if hang {
+			if hang.Load() {
 				return dead
 			}
 			return nil
 		}
 		a.run()
 		r.until("one worker has all", func() bool { return r.balanced(a) })
-		hang = true
+		hang.Store(true)
 		time.Sleep(time.Second)
 		before := a.gate.count("beat")
 		b := r.start()
@@ -32,7 +33,7 @@ func TestALoopThatStandsStillSendsNoHeartbeatAndItsShardsGoToOthers(t *testing.T
 			t.Errorf("%d heartbeats of a loop that hangs", n)
 		}
 		r.until("the other has all", func() bool { return r.balanced(b) })
-		hang = false
+		hang.Store(false)
 		r.until("balanced", func() bool { return r.balanced(a, b) })
 		_, _ = a.end(), b.end()
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,7 +130,7 @@ func (w *world) boot(n, generation int) {
 	}, Parts{
 		Stream: simStream{w.shard, p.client}, Store: sim.Store{Client: p.client, Server: w.store},
 		Sink:  sim.Sink{Client: p.client, Server: w.sink, Discarded: func(id string) { w.discarded[id] = true }},
-		Keyer: w.keyer, Slots: sink.NewSlots(2), Budget: NewBudget(64 << 20), Random: &seeded{rand.New(rand.NewPCG(w.rand.Uint64(), 1))},
+		Keyer: w.keyer, Slots: sink.NewSlots(2), Budget: NewBudget(64 << 20), Random: &seeded{r: rand.New(rand.NewPCG(w.rand.Uint64(), 1))},
 	})
 	p.worker.breaks, p.worker.inline = w.breaks, w.inline
 	w.processes[n] = p
@@ -202,9 +203,14 @@ func (s simStream) Open(_ standpipe.Shard, from consumer.Start) Source {
 	return s.shard.Open(s.client, from)
 }
 
-type seeded struct{ r *rand.Rand }
+type seeded struct {
+	mu sync.Mutex // covers r
+	r  *rand.Rand
+}
 
 func (s *seeded) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range p {
 		p[i] = byte(s.r.Uint32())
 	}
