@@ -19,6 +19,9 @@ func TestTheSDKsGoldenRequestsParse(t *testing.T) {
 	}
 	f := newFixture(t, Config{})
 	for op := range operations {
+		if op == "SubscribeToShard" { // the SDK has none of event streams
+			continue
+		}
 		golden, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "request_snapshot", op+".request.snap"))
 		if err != nil {
 			t.Fatal(err)
