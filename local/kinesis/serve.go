@@ -40,6 +40,14 @@ func (s *Server) HTTPServer() *http.Server {
 	return srv
 }
 
+// AdminServer serves Admin. It belongs on a loopback listener of its own.
+func (s *Server) AdminServer() *http.Server {
+	return &http.Server{
+		Handler: s.Admin(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: zap.NewStdLog(s.log),
+	}
+}
+
 // certificateLife is longer than anybody's test bed runs without a restart.
 const certificateLife = 365 * 24 * time.Hour
 
