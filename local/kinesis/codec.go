@@ -126,7 +126,7 @@ func javaKind(goType string) string {
 		return "an Integer"
 	case "bool":
 		return "a Boolean"
-	case "kinesis.instant":
+	case "float64": // of an instant
 		return "milliseconds since epoch"
 	}
 	return "the expected type"

@@ -134,6 +134,9 @@ func (l *shardLog) room(p *put) (*chunk, error) {
 		}
 		next = min(max(chunkMin, 2*cap(c.buf)), chunkMax)
 	}
+	if l.limit > 0 { // whole chunks go: four of them make the limit good to a quarter
+		next = min(next, max(chunkMin, int(l.limit/4)))
+	}
 	c := newChunk(max(next, frameHead+len(p.key)+len(p.data)), "")
 	if l.dir != "" {
 		c.path = chunkPath(l.dir, l.shard, l.number+1)
