@@ -3,9 +3,10 @@ package kinesis
 import (
 	"bytes"
 	"fmt"
-	"github.com/fxamacker/cbor/v2"
 	"math/big"
 	"testing"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/standpipe/standpipe"
 	"pgregory.net/rapid"
