@@ -203,6 +203,20 @@ func TestConsumersLiveTheirLife(t *testing.T) {
 	wantCode(t, err, "LimitExceededException")
 }
 
+func TestAConsumerMadeAnewWithinASecondHasAnotherARN(t *testing.T) {
+	f := newFixture(t, Config{})
+	f.create("s", 1)
+	seen := map[string]bool{}
+	for range 3 {
+		arn := f.consumer("s", "c")
+		if seen[arn] {
+			t.Errorf("%s was used before", arn)
+		}
+		seen[arn] = true
+		f.ok(`DeregisterStreamConsumer {"ConsumerARN":"` + arn + `"}`)
+	}
+}
+
 func TestConsumersAreListedInPages(t *testing.T) {
 	f := newFixture(t, Config{})
 	f.create("s", 1)

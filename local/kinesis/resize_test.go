@@ -142,6 +142,11 @@ func TestResizeKeepsTheHashSpaceCovered(t *testing.T) {
 			}
 		}
 		for _, sh := range st.shards {
+			for _, p := range sh.parents {
+				if parent := st.find(p); parent.created >= sh.created || parent.closed == 0 || parent.closed > sh.opened {
+					t.Fatalf("shard %d is not after its parent %d", sh.index, p)
+				}
+			}
 			if kids := st.children(sh.index); sh.open() != (len(kids) == 0) {
 				t.Fatalf("shard %d is open: %t, with %d children", sh.index, sh.open(), len(kids))
 			}

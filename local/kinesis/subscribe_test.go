@@ -358,6 +358,43 @@ func TestASubscriptionBeatsEveryFiveSecondsForFiveMinutes(t *testing.T) {
 	}
 }
 
+// Nothing polls: what happens to the shard is sent in the same instant.
+func TestAChangeWakesTheSubscriptionAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.EnsureStream("s", 1); err != nil {
+			t.Fatal(err)
+		}
+		k, err := s.addConsumer(s.streams["s"], "c", nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, start, done := &wire{header: http.Header{}}, time.Now(), make(chan struct{})
+		go func() {
+			defer close(done)
+			post(s, w, jsonCodec{}, "SubscribeToShard", `{"ConsumerARN":"`+k.ConsumerARN+`","ShardId":"0","StartingPosition":{"Type":"LATEST"}}`)
+		}()
+		time.Sleep(time.Second)
+		post(s, &wire{header: http.Header{}}, jsonCodec{}, "PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":""}`)
+		time.Sleep(time.Second)
+		post(s, &wire{header: http.Header{}}, jsonCodec{}, "SplitShard", `{"StreamName":"s","ShardToSplit":"0","NewStartingHashKey":"7"}`)
+		<-done
+		want := []time.Duration{0, 0, time.Second, 2 * time.Second} // the initial response, the first event, the record, the children
+		if len(w.at) != len(want) {
+			t.Fatalf("%d messages", len(w.at))
+		}
+		for i, at := range w.at {
+			if at.Sub(start) != want[i] {
+				t.Errorf("message %d came after %v, want %v", i, at.Sub(start), want[i])
+			}
+		}
+	})
+}
+
 // With the quotas enforced a subscription gets 2 MiB a second, whatever the
 // shard holds.
 func TestAThrottledSubscriptionIsPaced(t *testing.T) {
