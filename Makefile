@@ -11,7 +11,7 @@ SEEDS    ?= 200
 FUZZTIME ?= 60s
 # Everything but the tests that start the real binary and third-party servers,
 # which take minutes: unit and e2e together are test.
-PACKAGES  = $$($(GO) list ./... | grep -v '/test/e2e$$')
+PACKAGES  = $$($(GO) list ./... | grep -Ev '/test/e2e(/sdk)?$$')
 
 # Tests that cannot run here say so in this file (see test/e2e/need); it is
 # printed after the tests, because go test hides what passing packages print.
@@ -59,8 +59,8 @@ bench: ## Run every benchmark, with allocations.
 bench-process: ## Measure the whole process over TLS against a stub, beside a plain program.
 	$(GO) run ./test/bench
 
-e2e: ## Run the end-to-end tests alone. Needs Node.
-	$(call with_skips,set +e; $(GO) test -count=1 -timeout 40m ./test/e2e)
+e2e: ## Run the end-to-end tests alone. Needs Node, Python and a JDK with Maven.
+	$(call with_skips,set +e; $(GO) test -count=1 -timeout 40m ./test/e2e ./test/e2e/sdk)
 
 golden: ## Rewrite the golden files of every package that has some.
 	@for dir in $$(grep -rl --include='*_test.go' --exclude-dir=testdata 'flag.Bool("update"' . | xargs -r -n1 dirname | sort -u); do \

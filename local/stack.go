@@ -17,12 +17,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -117,10 +115,10 @@ func (s *Stack) startKinesis(ctx context.Context) (err error) {
 	if err := s.kinesis.EnsureStream(s.cfg.Stream, s.cfg.Shards); err != nil {
 		return err
 	}
-	if s.Endpoints.Kinesis, err = s.Serve(ctx, "--kinesis-addr", s.cfg.KinesisAddr, s.kinesis); err != nil {
+	if s.Endpoints.Kinesis, err = s.Serve(ctx, "--kinesis-addr", s.cfg.KinesisAddr, s.kinesis.HTTPServer()); err != nil {
 		return err
 	}
-	s.Endpoints.KinesisAdmin, err = s.Serve(ctx, "--admin-addr", s.cfg.AdminAddr, s.kinesis.Admin())
+	s.Endpoints.KinesisAdmin, err = s.Serve(ctx, "--admin-addr", s.cfg.AdminAddr, s.kinesis.AdminServer())
 	return err
 }
 
@@ -142,16 +140,11 @@ func (s *Stack) startS3(ctx context.Context) (err error) {
 
 // Serve listens on addr for one more server that lives as long as the stack,
 // and returns its URL. flag is the one that names addr.
-func (s *Stack) Serve(ctx context.Context, flag, addr string, h http.Handler) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
+func (s *Stack) Serve(ctx context.Context, flag, addr string, srv *http.Server) (string, error) {
+	l, err := Listen(ctx, flag, addr)
 	if err != nil {
-		return "", &standpipe.Error{
-			Class: standpipe.Fatal, Op: "listen on " + addr, Err: err,
-			Hint: "the port is taken or the address is not ours: give " + flag + " 127.0.0.1:0 for any free port",
-		}
+		return "", err
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(s.log)}
 	s.http = append(s.http, srv)
 	s.group.Go(func() {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -94,10 +94,7 @@ func (f *firehoseCommand) serve(ctx context.Context, door http.Handler, page *st
 	if err != nil {
 		return errors.Join(err, page.Close())
 	}
-	srv := &http.Server{
-		Handler: door, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: firehoseReadTimeout,
-		WriteTimeout: firehoseWriteTimeout, IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(log),
-	}
+	srv := firehoseServer(door, log)
 	log.Info("firehose is ready", zap.String("address", "http://"+l.Addr().String()), zap.String("status", "http://"+page.Addr()))
 	group, failed := errgroup.WithContext(ctx)
 	serving, served := context.WithCancel(context.WithoutCancel(ctx))
@@ -122,6 +119,13 @@ func (f *firehoseCommand) serve(ctx context.Context, door http.Handler, page *st
 	return group.Wait()
 }
 
+func firehoseServer(door http.Handler, log *zap.Logger) *http.Server {
+	return &http.Server{
+		Handler: door, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: firehoseReadTimeout,
+		WriteTimeout: firehoseWriteTimeout, IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(log),
+	}
+}
+
 // deliveryStream is the door to what a configuration describes.
 func deliveryStream(c *config.Config, settings aws.Config) *directput.DeliveryStream {
 	source, d := c.KinesisStreamSourceConfiguration, c.ExtendedS3DestinationConfiguration
@@ -131,7 +135,7 @@ func deliveryStream(c *config.Config, settings aws.Config) *directput.DeliverySt
 	}
 	return &directput.DeliveryStream{
 		Name: c.DeliveryStreamName, Region: source.Region(), Account: strings.Split(source.KinesisStreamARN, ":")[4],
-		Stream: streamID(source, settings), Client: awsclient.Kinesis(settings),
+		Stream: streamID(source, settings), Client: awsclient.Kinesis(awsclient.ManyConnections(settings)),
 		Destination: directput.Destination{
 			BucketARN: d.BucketARN, Prefix: d.Prefix, ErrorOutputPrefix: d.ErrorOutputPrefix,
 			CompressionFormat: string(d.CompressionFormat), CustomTimeZone: d.CustomTimeZone, FileExtension: d.FileExtension,

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/config"
 	"github.com/standpipe/standpipe/gateway"
 	"github.com/standpipe/standpipe/internal/awsclient"
@@ -161,15 +160,7 @@ func listenGateway(ctx context.Context, flag, addr string) (net.Listener, error)
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: "listen on " + addr, Err: err,
-			Hint: "the port is taken or the address is not ours: give " + flag + " 127.0.0.1:0 for any free port",
-		}
-	}
-	return l, nil
+	return listen(ctx, flag, net.JoinHostPort(host, port))
 }
 
 // loadAPI reads an API file. A wrong one is shown whole, each problem under its

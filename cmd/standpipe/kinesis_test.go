@@ -118,10 +118,35 @@ func TestKinesisTakesOrdersOnItsOwnAddressOnly(t *testing.T) {
 	}
 }
 
+// With a clock of its own the server repeats itself, sequence numbers and all.
+func TestKinesisWithAClockRepeatsItself(t *testing.T) {
+	put := func() string {
+		_, stop := served(t, "--streams", "a", "--clock", "2026-03-01T12:00:00Z", "--account", "123456789012")
+		defer func() { _ = stop() }()
+		out, err := sdk(t).PutRecord(t.Context(), &api.PutRecordInput{StreamName: aws.String("a"), PartitionKey: aws.String("k"), Data: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *out.SequenceNumber
+	}
+	if first, second := put(), put(); first != second {
+		t.Errorf("two runs answer %s and %s", first, second)
+	}
+}
+
 func TestKinesisRefusesWhatItCannotServe(t *testing.T) {
 	_, stop := served(t)
 	defer func() { _ = stop() }()
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 	for args, want := range map[string]string{
+		"--admin-addr 0.0.0.0:0": "standpipe: --admin-addr 0.0.0.0:0: give a loopback address; whoever reaches it can delete records",
+		"--account 42":           "standpipe: --account 42: give twelve digits",
+		"--cert c.pem":           "standpipe: --cert c.pem: there is no certificate without --tls",
+		"--tls --cert /dev/null/c --addr 127.0.0.1:0": "standpipe: write the certificate: open /dev/null/c: not a directory (give --cert a file this user may write)",
+		"--signed":           "standpipe: --signed: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to the key to accept",
+		"--subscription 0s":  "standpipe: --shard-limit and --subscription must be positive, --shard-mib and --delay not negative",
+		"--log-level loud":   "standpipe: --log-level loud: give debug, info, warn or error",
+		"--clock yesterday":  "standpipe: --clock: parsing time",
 		"--streams a:x":      `standpipe: --streams: "a:x": give a name and its shards, as class-stream:3; see standpipe kinesis --help`,
 		"--streams a/b:1":    "standpipe: create stream a/b (a name has 1 to 128 of a-z A-Z 0-9 _ . - and a stream 1 to",
 		"--addr 192.0.2.1:1": "standpipe: listen on 192.0.2.1:1: listen tcp 192.0.2.1:1: bind: cannot assign requested address (the port is taken or the address is not ours: give --addr 127.0.0.1:0 for any free port)",

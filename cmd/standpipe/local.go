@@ -144,7 +144,7 @@ func (l *localCommand) serveFirehose(ctx context.Context, c *config.Config, stac
 	if err != nil {
 		return "", err
 	}
-	return stack.Serve(ctx, "--firehose-addr", l.FirehoseAddr, door)
+	return stack.Serve(ctx, "--firehose-addr", l.FirehoseAddr, firehoseServer(door, log))
 }
 
 // frontStage is the stage of the tutorial.

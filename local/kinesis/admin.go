@@ -29,6 +29,7 @@ var adminCommands = []adminCommand{
 	{"/admin/throttle", "refuse the next calls on a shard, puts and GetRecords alike, with ProvisionedThroughputExceededException.", `{"stream":"s","shard":"shardId-000000000000","calls":3}`, (*Server).adminThrottle},
 	{"/admin/empty-pages", "answer the next GetRecords on a shard without records though there are some.", `{"stream":"s","shard":"shardId-000000000000","calls":3}`, (*Server).adminEmptyPages},
 	{"/admin/expire-iterators", "expire every iterator given out so far.", `{}`, (*Server).adminExpire},
+	{"/admin/hang-up", "end the subscriptions to a shard or to all: with error (and message) as an exception in the stream, without it by dropping the connection.", `{"stream":"s","consumer":"c","shard":"shardId-000000000000","error":"InternalFailureException"}`, (*Server).adminHangUp},
 	{"/admin/fault", "make the next count calls of an operation (\"\" is any) fail with error (and status, message), drop the connection before or after the effect, wait for delay, or fail single records of a PutRecords.", `{"operation":"PutRecords","count":1,"records":[0,2],"code":"InternalFailure"}`, (*Server).adminFault},
 	{"/admin/reset", "forget all ordered faults; answers their number.", `{}`, (*Server).adminReset},
 }
@@ -43,6 +44,10 @@ func (s *Server) Admin() http.Handler {
 	})
 	for _, command := range adminCommands {
 		mux.HandleFunc("POST "+command.Path, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Origin") != "" { // a web page somewhere must not give orders through the operator's browser
+				s.adminAnswer(w, http.StatusForbidden, map[string]any{"error": "orders do not come from web pages"})
+				return
+			}
 			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, adminBodyMax))
 			if err != nil {
 				s.adminAnswer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
@@ -181,6 +186,32 @@ func (s *Server) adminOrder(body []byte, order func(*shard, int)) (any, error) {
 
 func (s *Server) adminExpire([]byte) (any, error) {
 	return map[string]uint64{"generation": s.generation.Add(1)}, nil
+}
+
+func (s *Server) adminHangUp(body []byte) (any, error) {
+	var in struct {
+		adminScope
+		Consumer       string
+		Error, Message string
+	}
+	if err := strict(body, &in); err != nil {
+		return nil, err
+	}
+	cause := errDropped
+	if in.Error != "" {
+		cause = (&fault{Error: in.Error, Message: in.Message}).apiError()
+	}
+	n := 0
+	_, err := s.each(in.adminScope, func(st *stream, sh *shard) {
+		for _, k := range st.consumers {
+			if sub := k.subs[sh.index]; sub != nil && (in.Consumer == "" || in.Consumer == k.name) {
+				sub.end(cause)
+				delete(k.subs, sh.index)
+				n++
+			}
+		}
+	})
+	return map[string]int{"subscriptions": n}, err
 }
 
 func (s *Server) adminFault(body []byte) (any, error) {

@@ -1,8 +1,10 @@
 package kinesis
 
 import (
-	"encoding/base64"
+	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -31,12 +33,12 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 
-func serve(b *testing.B, s *Server, op, body string) {
+func serve(b *testing.B, s *Server, c codec, op, body string) {
 	r, err := http.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	if err != nil {
 		b.Fatal(err)
 	}
-	r.Header.Set("Content-Type", contentJSON)
+	r.Header.Set("Content-Type", c.contentType())
 	r.Header.Set("X-Amz-Target", target+op)
 	w := &discard{header: http.Header{}}
 	s.ServeHTTP(w, r)
@@ -45,59 +47,127 @@ func serve(b *testing.B, s *Server, op, body string) {
 	}
 }
 
-func putBody(records, size int) string {
-	data := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", size)))
-	var s strings.Builder
-	s.WriteString(`{"StreamName":"s","Records":[`)
+func putBody(records, size int) string { return putBodyIn(jsonCodec{}, records, size) }
+
+func putBodyIn(c codec, records, size int) string {
+	in := struct {
+		StreamName string
+		Records    []any
+	}{StreamName: "s"}
 	for i := range records {
-		if i > 0 {
-			s.WriteByte(',')
-		}
-		fmt.Fprintf(&s, `{"Data":"%s","PartitionKey":"key-%d"}`, data, i)
+		in.Records = append(in.Records, struct {
+			Data         []byte
+			PartitionKey string
+		}{[]byte(strings.Repeat("x", size)), fmt.Sprint("key-", i)})
 	}
-	s.WriteString("]}")
-	return s.String()
+	return string(c.append(nil, in))
 }
+
+var codecs = map[string]codec{"json": jsonCodec{}, "cbor": cborCodec{}}
 
 func BenchmarkPutRecords500x1KB(b *testing.B) {
 	for _, mode := range []string{"memory", "files"} {
-		b.Run(mode, func(b *testing.B) {
-			dir := ""
-			if mode == "files" {
-				dir = b.TempDir()
-			}
-			s := benchServer(b, dir)
-			defer s.Close()
-			body := putBody(500, 1000)
-			b.SetBytes(500 * 1000)
-			n := 0
-			for b.Loop() {
-				serve(b, s, "PutRecords", body)
-				if n++; n%1000 == 0 { // 500 MB: keep the machine's memory
-					sh := s.streams["s"].shards[0]
-					sh.log.trim(sh.log.tip())
+		for name, c := range codecs {
+			b.Run(mode+"/"+name, func(b *testing.B) {
+				dir := ""
+				if mode == "files" {
+					dir = b.TempDir()
 				}
-			}
-		})
+				s := benchServer(b, dir)
+				defer s.Close()
+				body := putBodyIn(c, 500, 1000)
+				b.SetBytes(500 * 1000)
+				n := 0
+				for b.Loop() {
+					serve(b, s, c, "PutRecords", body)
+					if n++; n%1000 == 0 { // 500 MB: keep the machine's memory
+						sh := s.streams["s"].shards[0]
+						sh.log.trim(sh.log.tip())
+					}
+				}
+			})
+		}
 	}
 }
 
 func BenchmarkGetRecords(b *testing.B) {
 	for _, size := range []int{100, 1000, 100_000} {
-		b.Run(fmt.Sprint(size, "B"), func(b *testing.B) {
-			s := benchServer(b, "")
-			defer s.Close()
-			total := 10_000_000 / size
-			for n := 0; n < total; n += min(total, 100) {
-				serve(b, s, "PutRecords", putBody(min(total, 100), size))
+		for name, c := range codecs {
+			b.Run(fmt.Sprint(size, "B/", name), func(b *testing.B) {
+				s := benchServer(b, "")
+				defer s.Close()
+				total := 10_000_000 / size
+				for n := 0; n < total; n += min(total, 100) {
+					serve(b, s, jsonCodec{}, "PutRecords", putBody(min(total, 100), size))
+				}
+				st := s.streams["s"]
+				it := s.iterator(st, st.shards[0], 0, s.clock.now())
+				page := min(total, getRecordsMax)
+				body := string(c.append(nil, struct{ ShardIterator string }{it}))
+				b.SetBytes(int64(page * size))
+				for b.Loop() {
+					serve(b, s, c, "GetRecords", body)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkLoopback is the server behind its own listener, HTTP and sockets and
+// all, with one client that does as little as it can. Both are in this process:
+// run it with -cpu 2 and read B/s as the rate with about one core of server.
+func BenchmarkLoopback(b *testing.B) {
+	for name, c := range codecs {
+		s := benchServer(b, "")
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		srv, done := s.HTTPServer(), make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		transport := &http.Transport{MaxIdleConnsPerHost: 4}
+		call := func(op string, body []byte) {
+			r, err := http.NewRequest(http.MethodPost, "http://"+l.Addr().String(), bytes.NewReader(body))
+			if err != nil {
+				b.Fatal(err)
 			}
-			st := s.streams["s"]
-			it := s.iterator(st, st.shards[0], 0, s.clock.now())
-			page := min(total, getRecordsMax)
-			b.SetBytes(int64(page * size))
+			r.Header.Set("Content-Type", c.contentType())
+			r.Header.Set("X-Amz-Target", target+op)
+			res, err := transport.RoundTrip(r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+				b.Fatalf("%s: %s, %v", op, res.Status, err)
+			}
+			res.Body.Close()
+		}
+		b.Run("in/"+name, func(b *testing.B) {
+			body, n := []byte(putBodyIn(c, 500, 1000)), 0
+			b.SetBytes(500 * 1000)
 			for b.Loop() {
-				serve(b, s, "GetRecords", `{"ShardIterator":"`+it+`"}`)
+				call("PutRecords", body)
+				if n++; n%1000 == 0 {
+					sh := s.streams["s"].shards[0]
+					sh.log.trim(sh.log.tip())
+				}
 			}
 		})
+		sh := s.streams["s"].shards[0]
+		sh.log.trim(sh.log.tip())
+		for range 20 {
+			call("PutRecords", []byte(putBodyIn(c, 500, 1000)))
+		}
+		body := c.append(nil, struct{ ShardIterator string }{s.iterator(s.streams["s"], sh, 0, s.clock.now())})
+		b.Run("out/"+name, func(b *testing.B) {
+			b.SetBytes(10_000 * 1000)
+			for b.Loop() {
+				call("GetRecords", body)
+			}
+		})
+		transport.CloseIdleConnections()
+		_ = srv.Close()
+		<-done
+		_ = s.Close()
 	}
 }

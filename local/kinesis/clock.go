@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -10,6 +11,9 @@ import (
 type clock struct {
 	source func() time.Time
 	offset atomic.Int64 // nanoseconds
+
+	mu   sync.Mutex
+	wake chan struct{} // closed when the clock is moved
 }
 
 func (c *clock) now() time.Time {
@@ -17,4 +21,22 @@ func (c *clock) now() time.Time {
 }
 
 // advance moves the clock; a negative step moves it back.
-func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
+func (c *clock) advance(d time.Duration) {
+	c.offset.Add(int64(d))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wake != nil {
+		close(c.wake)
+		c.wake = nil
+	}
+}
+
+// moved returns a channel that is closed when the clock is next moved.
+func (c *clock) moved() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wake == nil {
+		c.wake = make(chan struct{})
+	}
+	return c.wake
+}

@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"testing"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/standpipe/standpipe"
 	"pgregory.net/rapid"
 )
@@ -157,18 +159,30 @@ func FuzzParsePut(f *testing.F) {
 	f.Add([]byte(`{"StreamName":"s","Data":"YWI=","PartitionKey":"k","x":[{"y":[1,true,null,"\\"]}]}`), true)
 	f.Add([]byte(`{"Records":null,"DryRun":true}`), false)
 	f.Add([]byte(`{"Records":[{}]`), false)
+	f.Add(cborOf(map[string]any{"StreamName": "s", "Records": []any{map[string]any{"Data": []byte("a"), "PartitionKey": "k", "x": []any{1, 2.5, nil}}}}), false)
+	f.Add([]byte("\xbf\x64Data\x5f\x41a\x41b\xff\x6cPartitionKey\x7f\x61k\xff\xff"), true)
 	f.Fuzz(func(t *testing.T, body []byte, one bool) {
-		before := bytes.Clone(body)
-		in, err := parsePut(body, one, &arena{make([]byte, len(body))})
-		if err != nil {
-			return
-		}
-		var v violations
-		in.check(&v, "records.%d.member.")
-		if !bytes.Equal(before, body) {
-			t.Error("parsing changed the body")
+		for _, c := range []codec{jsonCodec{}, cborCodec{}} {
+			before := bytes.Clone(body)
+			in, err := parsePut(c.scan(body), one, &arena{make([]byte, len(body))})
+			if err != nil {
+				continue
+			}
+			var v violations
+			in.check(&v, "records.%d.member.")
+			if !bytes.Equal(before, body) {
+				t.Error("parsing changed the body")
+			}
 		}
 	})
+}
+
+func cborOf(v any) []byte {
+	b, err := cbor.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 func TestAFrameThatDoesNotRiseIsTorn(t *testing.T) {

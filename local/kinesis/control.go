@@ -5,8 +5,6 @@ package kinesis
 import (
 	"encoding/json"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 const (
@@ -16,46 +14,89 @@ const (
 
 func (s *Server) createStream(c *call) (any, error) {
 	var in struct {
-		StreamName         *string
-		ShardCount         *int64
-		MaxRecordSizeInKiB *int64
-		StreamModeDetails  *struct{ StreamMode *string }
+		StreamName                 *string
+		ShardCount                 *int64
+		MaxRecordSizeInKiB         *int64
+		StreamModeDetails          *modeDetails
+		RecordDistributionStrategy *string
+		WarmThroughputMiBps        *int64
+		Tags                       map[string]string
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
 	v.text(in.StreamName, "streamName", true, 1, 128, namePattern)
 	v.number(in.ShardCount, "shardCount", false, 1, shardsMax)
 	v.number(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", false, recordKiB, recordKiBMax)
-	mode := ""
-	if in.StreamModeDetails != nil {
-		v.enum(in.StreamModeDetails.StreamMode, "streamModeDetails.streamMode", true, "PROVISIONED", "ON_DEMAND")
-		mode = text(in.StreamModeDetails.StreamMode)
-	}
+	in.StreamModeDetails.check(&v, false)
+	v.enum(in.RecordDistributionStrategy, "recordDistributionStrategy", false, distributions...)
+	v.number(in.WarmThroughputMiBps, "warmThroughputMiBps", false, 0, warmMax)
+	v.tags(in.Tags)
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	count, size := onDemandParts, recordKiB
-	onDemand := mode == "ON_DEMAND" || in.ShardCount == nil
-	if !onDemand {
+	set := settings{Retention: retentionMin, RecordKiB: recordKiB, Tags: in.Tags}
+	count := onDemandParts
+	set.OnDemand = in.StreamModeDetails.onDemand() || in.ShardCount == nil
+	if !set.OnDemand {
 		count = int(*in.ShardCount)
 	}
 	if in.MaxRecordSizeInKiB != nil {
-		size = int(*in.MaxRecordSizeInKiB)
+		set.RecordKiB = int(*in.MaxRecordSizeInKiB)
 	}
-	return nil, s.create(*in.StreamName, count, size, onDemand)
+	if in.WarmThroughputMiBps != nil {
+		set.Warm = int(*in.WarmThroughputMiBps)
+	}
+	set.Auto = text(in.RecordDistributionStrategy) == distributions[0]
+	if (set.Auto || set.Warm > 0) && !set.OnDemand {
+		return nil, notOnDemand(*in.StreamName, s.cfg.Account)
+	}
+	return nil, s.create(*in.StreamName, count, set)
 }
 
+// A modeDetails is StreamModeDetails of a request; nil when absent.
+type modeDetails struct{ StreamMode *string }
+
+func (m *modeDetails) check(v *violations, required bool) {
+	switch {
+	case m != nil:
+		v.enum(m.StreamMode, "streamModeDetails.streamMode", true, "PROVISIONED", "ON_DEMAND")
+	case required:
+		v.add(nil, "streamModeDetails", "not be null")
+	}
+}
+
+func (m *modeDetails) onDemand() bool { return m != nil && text(m.StreamMode) == "ON_DEMAND" }
+
 func (s *Server) deleteStream(c *call) (any, error) {
-	st, err := s.refer(c, false)
+	var in struct {
+		streamRef
+		EnforceConsumerDeletion *bool
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	var v violations
+	in.check(&v)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	st, err := s.find(in.streamRef, c.now)
 	if err != nil {
 		return nil, err
 	}
+	now := c.now.UnixMilli()
 	st.mu.Lock()
+	enforced := in.EnforceConsumerDeletion != nil && *in.EnforceConsumerDeletion
+	if n := len(st.consumersNow(now)); n > 0 && !enforced {
+		st.mu.Unlock()
+		return nil, inUse("Stream %s under account %s has %d registered consumers. Deregister them, or set EnforceConsumerDeletion.", st.name, s.cfg.Account, n)
+	}
 	st.changing, st.ready = deleting, c.now.Add(s.cfg.CreateDelay).UnixMilli()
 	err = st.save()
-	gone := st.status(c.now.UnixMilli()) == ""
+	st.hangUp(streamNotFound(st.name, s.cfg.Account))
+	gone := st.status(now) == ""
 	st.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -70,7 +111,7 @@ func (s *Server) deleteStream(c *call) (any, error) {
 // be ACTIVE.
 func (s *Server) refer(c *call, ready bool) (*stream, error) {
 	var in streamRef
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
@@ -112,6 +153,7 @@ type (
 		RetentionPeriodHours    int
 		EnhancedMonitoring      []monitoring
 		EncryptionType          string
+		KeyId                   string `json:",omitempty"`
 	}
 	streamSummary struct {
 		StreamName              string
@@ -139,21 +181,19 @@ func (sh *shard) shape() shardShape {
 
 func (r hashRange) shape() shardRange { return shardRange{r.Start.String(), r.End.String()} }
 
-func (st *stream) mode() streamMode {
-	if st.onDemand {
-		return streamMode{"ON_DEMAND"}
-	}
-	return streamMode{"PROVISIONED"}
-}
-
 // shape is what DescribeStream and DescribeStreamSummary share; the caller
 // holds mu.
 func (st *stream) shape(now int64) streamShape {
-	return streamShape{
-		StreamName: st.name, StreamARN: st.arn, StreamStatus: st.status(now), StreamModeDetails: st.mode(),
-		StreamCreationTimestamp: instant(st.created), RetentionPeriodHours: st.retention,
-		EnhancedMonitoring: []monitoring{{ShardLevelMetrics: []string{}}}, EncryptionType: "NONE",
+	out := streamShape{
+		StreamName: st.name, StreamARN: st.arn, StreamStatus: st.status(now), StreamModeDetails: st.set.mode(),
+		StreamCreationTimestamp: instant(st.created), RetentionPeriodHours: st.set.Retention,
+		EnhancedMonitoring: []monitoring{{ShardLevelMetrics: st.set.metrics()}},
+		EncryptionType:     "NONE", KeyId: st.set.KeyID,
 	}
+	if out.KeyId != "" {
+		out.EncryptionType = "KMS"
+	}
+	return out
 }
 
 // listed returns the shards a client may see: none while CREATING, and no
@@ -178,7 +218,7 @@ func (s *Server) describeStream(c *call) (any, error) {
 		ExclusiveStartShardId *string
 		Limit                 *int64
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
@@ -237,8 +277,18 @@ func (s *Server) describeStreamSummary(c *call) (any, error) {
 		OpenShardCount     int
 		ConsumerCount      int
 		MaxRecordSizeInKiB int
+		// Of on-demand streams only.
+		RecordDistributionStrategy string          `json:",omitempty"`
+		WarmThroughput             *warmThroughput `json:",omitempty"`
 	}
-	out := summary{streamShape: st.shape(c.now.UnixMilli()), OpenShardCount: len(st.routes), MaxRecordSizeInKiB: st.recordKiB}
+	now := c.now.UnixMilli()
+	out := summary{
+		streamShape: st.shape(now), OpenShardCount: len(st.routes),
+		ConsumerCount: len(st.consumersNow(now)), MaxRecordSizeInKiB: st.set.RecordKiB,
+	}
+	if st.set.OnDemand {
+		out.RecordDistributionStrategy, out.WarmThroughput = st.set.distribution(), st.set.warm()
+	}
 	if out.StreamStatus == creating {
 		out.OpenShardCount = 0
 	}
@@ -251,7 +301,7 @@ func (s *Server) listStreams(c *call) (any, error) {
 		NextToken                *string
 		Limit                    *int64
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
@@ -290,7 +340,7 @@ func (s *Server) listStreams(c *call) (any, error) {
 		out.StreamNames = append(out.StreamNames, st.name)
 		st.mu.RLock()
 		out.StreamSummaries = append(out.StreamSummaries, streamSummary{
-			st.name, st.arn, st.status(c.now.UnixMilli()), st.mode(), instant(st.created),
+			st.name, st.arn, st.status(c.now.UnixMilli()), st.set.mode(), instant(st.created),
 		})
 		st.mu.RUnlock()
 	}
@@ -338,96 +388,3 @@ func checkTokenAge(issued int64, now time.Time) error {
 
 // javaTime is java.util.Date's form, which the service's messages use.
 func javaTime(t time.Time) string { return t.UTC().Format("Mon Jan 02 15:04:05 UTC 2006") }
-
-func (s *Server) increaseRetention(c *call) (any, error) {
-	return s.setRetention(c, func(name string, hours, old int) error {
-		if hours < old {
-			return invalidArgument("Requested retention period (%d hours) for stream %s can not be shorter than existing retention period (%d hours). Use DecreaseRetentionPeriod API.", hours, name, old)
-		}
-		return nil
-	})
-}
-
-func (s *Server) decreaseRetention(c *call) (any, error) {
-	return s.setRetention(c, func(name string, hours, old int) error {
-		if hours > old {
-			return invalidArgument("Requested retention period (%d hours) for stream %s can not be longer than existing retention period (%d hours). Use IncreaseRetentionPeriod API.", hours, name, old)
-		}
-		return nil
-	})
-}
-
-func (s *Server) setRetention(c *call, allowed func(name string, hours, old int) error) (any, error) {
-	var in struct {
-		streamRef
-		RetentionPeriodHours *int64
-	}
-	if err := decode(c.body, &in); err != nil {
-		return nil, err
-	}
-	var v violations
-	in.check(&v)
-	v.number(in.RetentionPeriodHours, "retentionPeriodHours", true, 1, retentionMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	hours := int(*in.RetentionPeriodHours)
-	if hours < retentionMin {
-		return nil, invalidArgument("Minimum allowed retention period is 24 hours. Requested retention period (%d hours) is too short.", hours)
-	}
-	return nil, s.change(in.streamRef, c.now, func(st *stream) error {
-		if err := allowed(st.name, hours, st.retention); err != nil {
-			return err
-		}
-		// What is past the old retention is gone, even if it was not swept yet.
-		for _, sh := range st.shards {
-			sh.log.expire(st.horizon(c.now.UnixMilli()))
-		}
-		st.retention = hours
-		return nil
-	})
-}
-
-func (s *Server) updateMaxRecordSize(c *call) (any, error) {
-	var in struct {
-		streamRef
-		MaxRecordSizeInKiB *int64
-	}
-	if err := decode(c.body, &in); err != nil {
-		return nil, err
-	}
-	var v violations
-	in.check(&v)
-	v.number(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", true, recordKiB, recordKiBMax)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
-	return nil, s.change(in.streamRef, c.now, func(st *stream) error {
-		st.recordKiB = int(*in.MaxRecordSizeInKiB)
-		return nil
-	})
-}
-
-// change alters the settings of an ACTIVE stream: all of it or, when it can't
-// be saved, nothing.
-func (s *Server) change(ref streamRef, now time.Time, alter func(*stream) error) error {
-	st, err := s.find(ref, now)
-	if err != nil {
-		return err
-	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if status := st.status(now.UnixMilli()); status != active {
-		return notActive(st.name, s.cfg.Account, status)
-	}
-	retention, size := st.retention, st.recordKiB
-	if err := alter(st); err != nil {
-		return err
-	}
-	if err := st.save(); err != nil {
-		st.retention, st.recordKiB = retention, size
-		s.log.Error("stream settings not saved", zap.String("stream", st.name), zap.Error(err))
-		return internalFailure()
-	}
-	return nil
-}

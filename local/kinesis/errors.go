@@ -1,7 +1,6 @@
 package kinesis
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,9 +17,9 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.code + ": " + e.message }
 
-// body is the error's JSON. SerializationException spells its member with a
-// capital M (kinesalite, recorded on AWS).
-func (e *apiError) body() []byte {
+// members are the error's body. SerializationException spells its message with
+// a capital M (kinesalite, recorded on AWS).
+func (e *apiError) members() map[string]string {
 	member := "message"
 	if e.code == "SerializationException" {
 		member = "Message"
@@ -29,11 +28,7 @@ func (e *apiError) body() []byte {
 	if e.message != "" {
 		doc[member] = e.message
 	}
-	b, err := json.Marshal(doc)
-	if err != nil { // a map of strings always marshals
-		panic(err)
-	}
-	return b
+	return doc
 }
 
 func clientError(code, format string, args ...any) error {
@@ -73,6 +68,14 @@ func notActive(name, account, status string) error {
 func rateExceeded(shard, stream, account string) error {
 	return clientError("ProvisionedThroughputExceededException",
 		"Rate exceeded for shard %s in stream %s under account %s.", shard, stream, account)
+}
+
+func limitExceeded(format string, args ...any) error {
+	return clientError("LimitExceededException", format, args...)
+}
+
+func notOnDemand(stream, account string) error {
+	return invalidArgument("Stream %s under account %s is not in On-Demand mode.", stream, account)
 }
 
 // dryRun is the answer to a call with DryRun that would have succeeded.

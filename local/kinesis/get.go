@@ -3,11 +3,7 @@ package kinesis
 //lint:file-ignore ST1003 members bear the API's names, which are their JSON
 
 import (
-	"encoding/json"
-	"strconv"
 	"time"
-
-	"github.com/segmentio/asm/base64"
 )
 
 const (
@@ -24,7 +20,7 @@ func (s *Server) getShardIterator(c *call) (any, error) {
 		Timestamp              *instant
 		DryRun                 *bool
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
@@ -119,7 +115,7 @@ func (s *Server) getRecords(c *call) (any, error) {
 		Limit         *int64
 		DryRun        *bool
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
@@ -151,15 +147,13 @@ func (s *Server) getRecords(c *call) (any, error) {
 	return s.read(c, st, it, limit, in.DryRun != nil && *in.DryRun)
 }
 
-// read makes one page. The closed flag and the records are looked at under one
-// lock: a page that ends a shard can't miss a record put before the reshard.
+// read answers GetRecords from that place on.
 func (s *Server) read(c *call, st *stream, it iterator, limit int, dry bool) (any, error) {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	now := c.now.UnixMilli()
-	sh, horizon := st.find(it.shard), st.horizon(now)
-	if sh == nil || sh.expired(horizon) {
-		return nil, notFound("Shard %s in stream %s under account %s does not exist", shardName(it.shard), st.name, s.cfg.Account)
+	sh, err := s.shard(st, it.shard, c.now)
+	if err != nil {
+		return nil, err
 	}
 	if dry {
 		return nil, dryRun()
@@ -170,27 +164,46 @@ func (s *Server) read(c *call, st *stream, it iterator, limit int, dry bool) (an
 	if sh.limits.blank() {
 		limit = 0
 	}
-	sh.log.expire(horizon)
-	p := sh.log.read(it.next, limit, pageBytesMax)
+	out, ended := st.page(sh, it.next, limit, pageBytesMax, c.now)
 	if s.cfg.Throttle {
-		sh.limits.sent(c.now, p.size)
+		sh.limits.sent(c.now, out.page.size)
 	}
-	out := recordsAnswer{shard: sh, page: p}
+	if !ended {
+		out.next = s.iterator(st, sh, out.page.next, c.now)
+	}
+	return out, nil
+}
+
+// shard finds a shard that can be read; the caller holds mu.
+func (s *Server) shard(st *stream, index uint32, now time.Time) (*shard, error) {
+	sh := st.find(index)
+	if sh == nil || sh.expired(st.horizon(now.UnixMilli())) {
+		return nil, notFound("Shard %s in stream %s under account %s does not exist", shardName(index), st.name, s.cfg.Account)
+	}
+	return sh, nil
+}
+
+// page reads one page and says whether it ends the shard. The closed flag and
+// the records are looked at under one lock, which the caller holds: a page that
+// ends a shard can't miss a record put before the reshard.
+func (st *stream) page(sh *shard, from uint64, limit, size int, now time.Time) (a recordsAnswer, ended bool) {
+	sh.log.expire(st.horizon(now.UnixMilli()))
+	p := sh.log.read(from, limit, size)
+	a = recordsAnswer{shard: sh, page: p, encryption: st.set.encryption()}
 	if p.more { // a millisecond at least: only the tip is 0
-		out.behind = max(1, now-p.waiting)
+		a.behind = max(1, now.UnixMilli()-p.waiting)
 	}
 	if sh.open() || p.more {
-		out.next = s.iterator(st, sh, p.next, c.now)
-		return out, nil
+		return a, false
 	}
 	for _, child := range st.children(sh.index) {
 		shape := childShape{ShardId: child.name(), HashKeyRange: child.hash.shape()}
 		for _, parent := range child.parents {
 			shape.ParentShards = append(shape.ParentShards, shardName(parent))
 		}
-		out.children = append(out.children, shape)
+		a.children = append(a.children, shape)
 	}
-	return out, nil
+	return a, true
 }
 
 type childShape struct {
@@ -198,85 +211,3 @@ type childShape struct {
 	ParentShards []string
 	HashKeyRange shardRange
 }
-
-// A recordsAnswer is one page on its way out. Its runs need no lock.
-type recordsAnswer struct {
-	shard    *shard
-	page     page
-	next     string // "" at the end of a closed shard
-	behind   int64  // ms
-	children []childShape
-}
-
-func (a recordsAnswer) appendJSON(b []byte) []byte {
-	// Per record: 150 bytes of names, number and time, and base64's third.
-	if need := len(b) + 512 + a.page.count*160 + a.page.size*4/3; cap(b) < need {
-		b = append(make([]byte, 0, need), b...)
-	}
-	if a.children != nil {
-		list, err := json.Marshal(a.children)
-		if err != nil { // our own structs of strings
-			panic(err)
-		}
-		b = append(append(append(b, `{"ChildShards":`...), list...), ',')
-	} else {
-		b = append(b, '{')
-	}
-	b = append(b, `"MillisBehindLatest":`...)
-	b = appendUint(b, uint64(a.behind))
-	if a.next != "" {
-		b = append(append(append(b, `,"NextShardIterator":"`...), a.next...), '"')
-	}
-	b = append(b, `,"Records":[`...)
-	first := true
-	for _, r := range a.page.runs {
-		for i := range r.entries {
-			if !first {
-				b = append(b, ',')
-			}
-			first = false
-			b = a.appendRecord(b, r.buf, &r.entries[i])
-		}
-	}
-	return append(b, "]}"...)
-}
-
-func (a recordsAnswer) appendRecord(b, buf []byte, e *entry) []byte {
-	at := e.at + int(e.keyLen)
-	b = append(b, `{"ApproximateArrivalTimestamp":`...)
-	b = appendSeconds(b, e.arrival)
-	b = append(b, `,"Data":"`...)
-	b = appendBase64(b, buf[at:at+int(e.size)])
-	b = append(b, `","PartitionKey":`...)
-	b = appendText(b, buf[e.at:at])
-	b = append(b, `,"SequenceNumber":"`...)
-	b = a.shard.sequence(e.index, e.arrival).appendTo(b)
-	return append(b, `"}`...)
-}
-
-func appendBase64(b, data []byte) []byte {
-	n := base64.StdEncoding.EncodedLen(len(data))
-	if cap(b)-len(b) < n {
-		b = append(make([]byte, 0, 2*cap(b)+n), b...)
-	}
-	base64.StdEncoding.Encode(b[len(b):len(b)+n], data)
-	return b[:len(b)+n]
-}
-
-// appendText appends a JSON string.
-func appendText(b, s []byte) []byte {
-	for _, c := range s {
-		if c < ' ' || c == '"' || c == '\\' || c > '~' {
-			q, err := json.Marshal(string(s))
-			if err != nil { // a string always marshals
-				panic(err)
-			}
-			return append(b, q...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
-}
-
-func appendUint(b []byte, v uint64) []byte { return strconv.AppendUint(b, v, 10) }

@@ -1,9 +1,8 @@
 package kinesis
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,8 +17,7 @@ import (
 )
 
 const (
-	target      = "Kinesis_20131202."
-	contentJSON = "application/x-amz-json-1.1"
+	target = "Kinesis_20131202."
 	// bodyMax is above the 10 MiB of a full PutRecords in base64 (13.4 MiB) with
 	// its keys. A greater body is read on to drainMax, so that the client sees
 	// the 413 and not a broken connection.
@@ -29,48 +27,80 @@ const (
 
 // A call is one request on its way through an operation.
 type call struct {
-	op   string
-	now  time.Time
-	body []byte // valid until the answer is written
+	op    string
+	now   time.Time
+	codec codec
+	body  []byte // valid until the answer is written
 	// fault is what an operator ordered for this call, or nil.
 	fault *fault
 }
 
-// An operation answers a call. Its answer is nil, something encoding/json
-// encodes, or an appender. Its errors are *apiError; others are logged and hidden.
-type operation func(*Server, *call) (any, error)
+func (c *call) decode(into any) error { return c.codec.decode(c.body, into) }
 
-// An appender writes its own JSON, into a buffer that is used again.
-type appender interface{ appendJSON([]byte) []byte }
+// An operation answers a call. Its answer is nil, something a codec encodes, an
+// appender, or a feed. Its errors are *apiError; others are logged and hidden.
+type operation func(*Server, *call) (any, error)
 
 // operations are what this server has. A name that is not here is answered
 // UnknownOperationException.
 var operations = map[string]operation{
-	"CreateStream":                  (*Server).createStream,
-	"DecreaseStreamRetentionPeriod": (*Server).decreaseRetention,
-	"DeleteStream":                  (*Server).deleteStream,
-	"DescribeStream":                (*Server).describeStream,
-	"DescribeStreamSummary":         (*Server).describeStreamSummary,
-	"GetRecords":                    (*Server).getRecords,
-	"GetShardIterator":              (*Server).getShardIterator,
-	"IncreaseStreamRetentionPeriod": (*Server).increaseRetention,
-	"ListShards":                    (*Server).listShards,
-	"ListStreams":                   (*Server).listStreams,
-	"MergeShards":                   (*Server).mergeShards,
-	"PutRecord":                     (*Server).putRecord,
-	"PutRecords":                    (*Server).putRecords,
-	"SplitShard":                    (*Server).splitShard,
-	"UpdateMaxRecordSize":           (*Server).updateMaxRecordSize,
+	"AddTagsToStream":                        (*Server).addTagsToStream,
+	"CreateStream":                           (*Server).createStream,
+	"DecreaseStreamRetentionPeriod":          (*Server).decreaseRetention,
+	"DeleteResourcePolicy":                   (*Server).deleteResourcePolicy,
+	"DeleteStream":                           (*Server).deleteStream,
+	"DeregisterStreamConsumer":               (*Server).deregisterConsumer,
+	"DescribeAccountSettings":                (*Server).describeAccountSettings,
+	"DescribeLimits":                         (*Server).describeLimits,
+	"DescribeStream":                         (*Server).describeStream,
+	"DescribeStreamConsumer":                 (*Server).describeConsumer,
+	"DescribeStreamSummary":                  (*Server).describeStreamSummary,
+	"DisableEnhancedMonitoring":              (*Server).disableMonitoring,
+	"EnableEnhancedMonitoring":               (*Server).enableMonitoring,
+	"GetRecords":                             (*Server).getRecords,
+	"GetResourcePolicy":                      (*Server).getResourcePolicy,
+	"GetShardIterator":                       (*Server).getShardIterator,
+	"IncreaseStreamRetentionPeriod":          (*Server).increaseRetention,
+	"ListShards":                             (*Server).listShards,
+	"ListStreamConsumers":                    (*Server).listConsumers,
+	"ListStreams":                            (*Server).listStreams,
+	"ListTagsForResource":                    (*Server).listTagsForResource,
+	"ListTagsForStream":                      (*Server).listTagsForStream,
+	"MergeShards":                            (*Server).mergeShards,
+	"PutRecord":                              (*Server).putRecord,
+	"PutRecords":                             (*Server).putRecords,
+	"PutResourcePolicy":                      (*Server).putResourcePolicy,
+	"RegisterStreamConsumer":                 (*Server).registerConsumer,
+	"RemoveTagsFromStream":                   (*Server).removeTagsFromStream,
+	"SplitShard":                             (*Server).splitShard,
+	"StartStreamEncryption":                  (*Server).startEncryption,
+	"StopStreamEncryption":                   (*Server).stopEncryption,
+	"SubscribeToShard":                       (*Server).subscribeToShard,
+	"TagResource":                            (*Server).tagResource,
+	"UntagResource":                          (*Server).untagResource,
+	"UpdateAccountSettings":                  (*Server).updateAccountSettings,
+	"UpdateMaxRecordSize":                    (*Server).updateMaxRecordSize,
+	"UpdateShardCount":                       (*Server).updateShardCount,
+	"UpdateStreamMode":                       (*Server).updateStreamMode,
+	"UpdateStreamRecordDistributionStrategy": (*Server).updateDistribution,
+	"UpdateStreamWarmThroughput":             (*Server).updateWarmThroughput,
 }
 
 // buffers are request and answer bodies, up to 15 MiB each; the runtime frees
 // those that idle.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// ServeHTTP is the Kinesis API on any path.
+// ServeHTTP is the Kinesis API on any path, and GET /_health.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("x-amzn-RequestId", requestID())
-	w.Header().Set("x-amz-id-2", requestID())
+	w.Header().Set("x-amzn-RequestId", s.requestID())
+	if crossOrigin(w, r) {
+		return
+	}
+	w.Header().Set("x-amz-id-2", s.requestID())
+	if r.Method == http.MethodGet && r.URL.Path == "/_health" {
+		write(w, http.StatusOK, "application/json", []byte(`{"services":{"kinesis":"running"}}`))
+		return
+	}
 	in := buffers.Get().(*[]byte)
 	defer buffers.Put(in)
 	status, err := readBody(in, r)
@@ -86,7 +116,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a malformed one is none
-	if media != contentJSON {
+	c := &call{op: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target), now: s.clock.now(), codec: codecOf(media), body: *in}
+	if c.codec == nil {
 		if media == "application/json" {
 			write(w, http.StatusNotFound, media, []byte(`{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}`))
 			return
@@ -94,25 +125,65 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusNotFound, "application/xml", []byte("<UnknownOperationException/>\n"))
 		return
 	}
-	c := &call{op: strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target), now: s.clock.now(), body: *in}
+	s.answer(w, r, c)
+}
+
+// answer carries the call out and writes what comes of it.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *call) {
 	op, known := operations[c.op]
 	if !known || !strings.HasPrefix(r.Header.Get("X-Amz-Target"), target) {
 		s.fail(w, c, clientError("UnknownOperationException", ""))
 		return
 	}
-	s.sweepIfDue(c.now)
-	answer, err, lose := s.run(r, c, op)
-	if lose {
-		panic(http.ErrAbortHandler)
-	}
-	if err != nil {
+	if err := s.authenticate(r, c.body); err != nil {
 		s.fail(w, c, err)
 		return
 	}
-	out := buffers.Get().(*[]byte)
-	defer buffers.Put(out)
-	*out = encode((*out)[:0], answer)
-	write(w, http.StatusOK, contentJSON, *out)
+	s.sweepIfDue(c.now)
+	answer, err, lose := s.run(r, c, op)
+	f, feeds := answer.(*feed)
+	switch {
+	case lose:
+		if feeds {
+			f.leave()
+		}
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		s.fail(w, c, err)
+	case feeds:
+		f.serve(w, r)
+	default:
+		out := buffers.Get().(*[]byte)
+		defer buffers.Put(out)
+		*out = c.codec.append((*out)[:0], answer)
+		write(w, http.StatusOK, c.codec.contentType(), *out)
+	}
+}
+
+// crossOrigin adds what a browser wants to see, as the service does, and
+// answers a preflight.
+func crossOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
+	if r.Header.Get("Origin") == "" {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	if r.Method != http.MethodOptions {
+		h.Set("Access-Control-Expose-Headers", "x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date")
+		return false
+	}
+	for asked, allowed := range map[string]string{
+		"Access-Control-Request-Headers": "Access-Control-Allow-Headers",
+		"Access-Control-Request-Method":  "Access-Control-Allow-Methods",
+	} {
+		if v := r.Header.Get(asked); v != "" {
+			h.Set(allowed, v)
+		}
+	}
+	h.Set("Access-Control-Max-Age", "172800")
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+	return true
 }
 
 // run carries out the call under the faults an operator ordered. lose says that
@@ -155,21 +226,7 @@ func (s *Server) fail(w http.ResponseWriter, c *call, err error) {
 		e, _ = errors.AsType[*apiError](internalFailure())
 	}
 	w.Header().Set("x-amzn-ErrorType", e.code)
-	write(w, e.status, contentJSON, e.body())
-}
-
-func encode(b []byte, answer any) []byte {
-	if answer == nil {
-		return append(b, "{}"...)
-	}
-	if a, ok := answer.(appender); ok {
-		return a.appendJSON(b)
-	}
-	out := bytes.NewBuffer(b)
-	if err := json.NewEncoder(out).Encode(answer); err != nil { // our own structs of strings and numbers
-		panic(err)
-	}
-	return out.Bytes()
+	write(w, e.status, c.codec.contentType(), c.codec.append(nil, e.members()))
 }
 
 // write sends an answer in one piece with its length, so that a client sees a
@@ -208,8 +265,13 @@ func readBody(into *[]byte, r *http.Request) (int, error) {
 	}
 }
 
-func requestID() string {
+// requestID is a random UUID, or counts in a deterministic server.
+func (s *Server) requestID() string {
 	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails, see crypto/rand
+	if s.cfg.Deterministic {
+		binary.BigEndian.PutUint64(id[8:], s.requests.Add(1))
+	} else {
+		_, _ = rand.Read(id[:]) // never fails, see crypto/rand
+	}
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }

@@ -26,9 +26,10 @@ type iterator struct {
 }
 
 const (
-	iteratorKind = 'i'
-	shardsKind   = 'l'
-	streamsKind  = 's'
+	iteratorKind  = 'i'
+	shardsKind    = 'l'
+	streamsKind   = 's'
+	consumersKind = 'c'
 )
 
 func (it iterator) String() string {

@@ -33,7 +33,7 @@ func (s *Server) listShards(c *call) (any, error) {
 		StreamCreationTimestamp *instant
 		ShardFilter             *shardFilter
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations

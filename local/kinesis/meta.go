@@ -14,21 +14,30 @@ const streamFile = "stream.json"
 
 // metaVersion is refused when it is greater than ours: an older program must
 // not write into a newer one's folder.
-const metaVersion = 1
+const metaVersion = 2
 
 // A streamMeta is stream.json. Hash keys are decimal, times Unix milliseconds
 // unless they say seconds.
 type streamMeta struct {
-	Version   int         `json:"version"`
-	Name      string      `json:"name"`
-	Created   int64       `json:"created"`
-	Changing  string      `json:"changing,omitempty"`
-	Ready     int64       `json:"ready,omitempty"`
-	Retention int         `json:"retention_hours"`
-	RecordKiB int         `json:"record_kib"`
-	OnDemand  bool        `json:"on_demand,omitempty"`
-	Next      uint32      `json:"next_shard"`
-	Shards    []shardMeta `json:"shards"`
+	Version  int    `json:"version"`
+	Name     string `json:"name"`
+	Created  int64  `json:"created"`
+	Changing string `json:"changing,omitempty"`
+	Ready    int64  `json:"ready,omitempty"`
+	settings
+	Next      uint32         `json:"next_shard"`
+	Shards    []shardMeta    `json:"shards"`
+	Consumers []consumerMeta `json:"consumers,omitempty"`
+	Resized   []int64        `json:"resized,omitempty"`
+}
+
+type consumerMeta struct {
+	Name     string            `json:"name"`
+	Created  int64             `json:"created"`
+	Changing string            `json:"changing,omitempty"`
+	Ready    int64             `json:"ready,omitempty"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Policy   string            `json:"policy,omitempty"`
 }
 
 type shardMeta struct {
@@ -49,7 +58,10 @@ func (st *stream) save() error {
 	}
 	m := streamMeta{
 		Version: metaVersion, Name: st.name, Created: st.created, Changing: st.changing, Ready: st.ready,
-		Retention: st.retention, RecordKiB: st.recordKiB, OnDemand: st.onDemand, Next: st.next,
+		settings: st.set, Next: st.next, Resized: st.resized,
+	}
+	for _, c := range st.consumers {
+		m.Consumers = append(m.Consumers, consumerMeta{c.name, c.created, c.changing, c.ready, c.tags, c.policy})
 	}
 	for _, sh := range st.shards {
 		sh.log.mu.RLock()
@@ -77,7 +89,7 @@ func (st *stream) save() error {
 // loadStream reopens the stream of a folder and returns how many bytes of torn
 // appends were cut off. A folder without stream.json is a stream whose creation
 // or deletion was interrupted: it is nil.
-func loadStream(dir, region, account string) (*stream, int, error) {
+func loadStream(dir, region, account string, limit int64) (*stream, int, error) {
 	b, err := os.ReadFile(filepath.Join(dir, streamFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, 0, nil
@@ -102,7 +114,10 @@ func loadStream(dir, region, account string) (*stream, int, error) {
 	}
 	st := &stream{
 		name: m.Name, arn: streamARN(region, account, m.Name), created: m.Created, dir: dir,
-		changing: m.Changing, ready: m.Ready, retention: m.Retention, recordKiB: m.RecordKiB, onDemand: m.OnDemand,
+		changing: m.Changing, ready: m.Ready, set: m.settings, resized: m.Resized, limit: limit,
+	}
+	for _, c := range m.Consumers {
+		st.consumers = append(st.consumers, &consumer{name: c.Name, created: c.Created, changing: c.Changing, ready: c.Ready, tags: c.Tags, policy: c.Policy})
 	}
 	cut := 0
 	for _, s := range m.Shards {

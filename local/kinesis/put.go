@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"go.uber.org/zap"
@@ -26,78 +27,102 @@ type putRequest struct {
 	ordering *string
 	records  []put
 	present  bool // the member Records was there
-	explicit [][]byte
+	auto     bool // the stream distributes records, see settings.Auto
+	// encryption is the answer's EncryptionType, "" without.
+	encryption string
+
+	r reader
+	a *arena
+	// One of each for the whole request: a closure for each record would be most
+	// of a put's garbage.
+	entry        func() error
+	recordMember func(name []byte) error
 }
 
 // parsePut reads either operation's request; one says it is PutRecord.
-func parsePut(body []byte, one bool, a *arena) (*putRequest, error) {
-	in, s := &putRequest{}, &scanner{b: body}
-	var single put
-	var hash []byte
-	err := s.object(func(name []byte) error {
-		switch string(name) {
-		case "StreamName":
-			return s.textInto(&in.ref.StreamName)
-		case "StreamARN":
-			return s.textInto(&in.ref.StreamARN)
-		case "SequenceNumberForOrdering":
-			return s.textInto(&in.ordering)
-		case "DryRun":
-			v, err := s.skip(0)
-			in.dry = string(v) == "true"
-			return err
-		case "Records":
-			if one || s.null() {
-				return nil
-			}
-			in.present = true
-			return s.list(func() error {
-				var p put
-				var h []byte
-				err := s.object(func(name []byte) error { return s.recordMember(name, &p, &h, a) })
-				if len(in.records) <= putRecordsMax { // one too many is enough to refuse
-					in.records, in.explicit = append(in.records, p), append(in.explicit, h)
-				}
-				return err
-			})
-		}
-		if !one {
-			_, err := s.skip(0)
-			return err
-		}
-		return s.recordMember(name, &single, &hash, a)
-	})
-	if err != nil {
+func parsePut(r reader, one bool, a *arena) (*putRequest, error) {
+	in := &putRequest{r: r, a: a}
+	in.recordMember = in.readRecordMember
+	in.entry = in.readEntry
+	read := in.readRecords
+	if one {
+		in.records = make([]put, 1)
+		read = in.readRecord
+	}
+	if err := r.object(read); err != nil {
 		return nil, err
 	}
-	if one {
-		in.records, in.explicit = []put{single}, [][]byte{hash}
-	}
-	return in, s.end()
+	return in, r.end()
 }
 
-func (s *scanner) textInto(to **string) error {
-	b, err := s.text()
-	if b != nil {
-		t := string(b)
-		*to = &t
+// readRecord reads a member of PutRecord.
+func (in *putRequest) readRecord(name []byte) error {
+	if string(name) == "SequenceNumberForOrdering" {
+		return textInto(in.r, &in.ordering)
+	}
+	if known, err := in.readCommon(name); known {
+		return err
+	}
+	return in.readRecordMember(name)
+}
+
+// readRecords reads a member of PutRecords.
+func (in *putRequest) readRecords(name []byte) error {
+	if known, err := in.readCommon(name); known {
+		return err
+	}
+	if string(name) != "Records" {
+		return in.r.skip()
+	}
+	if in.r.null() {
+		return nil
+	}
+	in.present = true
+	return in.r.list(in.entry)
+}
+
+func (in *putRequest) readCommon(name []byte) (known bool, err error) {
+	switch string(name) {
+	case "StreamName":
+		return true, textInto(in.r, &in.ref.StreamName)
+	case "StreamARN":
+		return true, textInto(in.r, &in.ref.StreamARN)
+	case "DryRun":
+		in.dry, err = in.r.flag()
+		return true, err
+	}
+	return false, nil
+}
+
+func (in *putRequest) readEntry() error {
+	if len(in.records) > putRecordsMax { // one too many is enough to refuse
+		in.records = in.records[:putRecordsMax]
+	}
+	in.records = append(in.records, put{})
+	return in.r.object(in.recordMember)
+}
+
+// readRecordMember reads a member of the last record.
+func (in *putRequest) readRecordMember(name []byte) (err error) {
+	p := &in.records[len(in.records)-1]
+	switch string(name) {
+	case "Data":
+		p.data, err = in.r.blob(in.a)
+	case "PartitionKey":
+		p.key, err = in.r.text()
+	case "ExplicitHashKey":
+		p.explicit, err = in.r.text()
+	default:
+		err = in.r.skip()
 	}
 	return err
 }
 
-func (s *scanner) recordMember(name []byte, p *put, hash *[]byte, a *arena) (err error) {
-	switch string(name) {
-	case "Data":
-		var b []byte
-		if b, err = s.text(); err == nil && b != nil {
-			p.data, err = a.blob(b)
-		}
-	case "PartitionKey":
-		p.key, err = s.text()
-	case "ExplicitHashKey":
-		*hash, err = s.text()
-	default:
-		_, err = s.skip(0)
+func textInto(r reader, to **string) error {
+	b, err := r.text()
+	if b != nil {
+		t := string(b)
+		*to = &t
 	}
 	return err
 }
@@ -108,7 +133,7 @@ func (in *putRequest) check(v *violations, at string) {
 	in.ref.check(v)
 	for i := range in.records {
 		p, prefix := &in.records[i], at
-		if at != "" && (p.data == nil || p.key == nil || len(p.key) == 0 || len(p.key) > keyMax || len(p.data) > recordMax || in.explicit[i] != nil) {
+		if at != "" && (p.data == nil || p.key == nil || len(p.key) == 0 || len(p.key) > keyMax || len(p.data) > recordMax || p.explicit != nil) {
 			prefix = fmt.Sprintf(at, i+1)
 		}
 		if p.data == nil {
@@ -116,14 +141,14 @@ func (in *putRequest) check(v *violations, at string) {
 		} else if len(p.data) > recordMax {
 			v.tooLong(p, prefix, recordMax)
 		}
-		if p.key == nil {
+		if p.key == nil && !in.auto {
 			v.add(nil, prefix+"partitionKey", "not be null")
-		} else if len(p.key) == 0 || len(p.key) > keyMax {
+		} else if p.key != nil && (len(p.key) == 0 || len(p.key) > keyMax) {
 			key := string(p.key)
 			v.text(&key, prefix+"partitionKey", true, 1, keyMax, "")
 		}
-		if in.explicit[i] != nil {
-			hash := string(in.explicit[i])
+		if p.explicit != nil {
+			hash := string(p.explicit)
 			v.text(&hash, prefix+"explicitHashKey", false, 0, math.MaxInt, hashKeyPattern)
 		}
 	}
@@ -135,20 +160,25 @@ func (v *violations) tooLong(p *put, prefix string, limit int) {
 		fmt.Sprintf("have length less than or equal to %d", limit))
 }
 
-// hash computes every record's hash key; one bad ExplicitHashKey fails the call.
+// hash computes every record's hash key; one bad ExplicitHashKey fails the
+// call. A stream that distributes records itself ignores and forgets both keys.
 func (in *putRequest) hash() error {
 	for i := range in.records {
 		p := &in.records[i]
+		if in.auto {
+			p.key = nil
+			continue
+		}
 		if !utf8.Valid(p.key) {
 			return serialization("")
 		}
-		if in.explicit[i] == nil {
+		if p.explicit == nil {
 			p.hash = keyHash(p.key)
 			continue
 		}
 		var ok bool
-		if p.hash, ok = parseHashKey(string(in.explicit[i])); !ok {
-			return invalidArgument("Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", in.explicit[i])
+		if p.hash, ok = parseHashKey(string(p.explicit)); !ok {
+			return invalidArgument("Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", p.explicit)
 		}
 	}
 	return nil
@@ -157,10 +187,11 @@ func (in *putRequest) hash() error {
 func (s *Server) putRecord(c *call) (any, error) {
 	scratch := borrow(len(c.body))
 	defer buffers.Put(scratch)
-	in, err := parsePut(c.body, true, &arena{*scratch})
+	in, err := parsePut(c.codec.scan(c.body), true, &arena{*scratch})
 	if err != nil {
 		return nil, err
 	}
+	in.auto = s.distributes(in.ref, c.now)
 	var v violations
 	in.check(&v, "")
 	v.text(in.ordering, "sequenceNumberForOrdering", false, 0, math.MaxInt, sequencePattern)
@@ -186,9 +217,7 @@ func (s *Server) putRecord(c *call) (any, error) {
 	p := &in.records[0]
 	switch p.failed {
 	case "":
-		return struct{ ShardId, SequenceNumber string }{
-			p.shard.name(), p.shard.sequence(p.index, c.now.UnixMilli()).String(),
-		}, nil
+		return putRecordAnswer{p.shard.name(), p.shard.sequence(p.index, c.now.UnixMilli()).String(), in.encryption}, nil
 	case throughputExceeded:
 		return nil, rateExceeded(p.shard.name(), st.name, s.cfg.Account)
 	}
@@ -198,7 +227,7 @@ func (s *Server) putRecord(c *call) (any, error) {
 func (s *Server) putRecords(c *call) (any, error) {
 	scratch := borrow(len(c.body))
 	defer buffers.Put(scratch)
-	in, err := parsePut(c.body, false, &arena{*scratch})
+	in, err := parsePut(c.codec.scan(c.body), false, &arena{*scratch})
 	if err != nil {
 		return nil, err
 	}
@@ -210,6 +239,7 @@ func (s *Server) putRecords(c *call) (any, error) {
 	} else if n > putRecordsMax {
 		v.add("[PutRecordsRequestEntry, ...]", "records", fmt.Sprintf("have length less than or equal to %d", putRecordsMax))
 	}
+	in.auto = s.distributes(in.ref, c.now)
 	in.check(&v, "records.%d.member.")
 	if err := v.err(); err != nil {
 		return nil, err
@@ -231,7 +261,19 @@ func (s *Server) putRecords(c *call) (any, error) {
 	if err := s.store(c, st, in, "records.%d.member."); err != nil {
 		return nil, err
 	}
-	return putRecordsAnswer{in.records, c.now.UnixMilli(), st.name, s.cfg.Account}, nil
+	return putRecordsAnswer{in.records, c.now.UnixMilli(), st.name, s.cfg.Account, in.encryption}, nil
+}
+
+// distributes reports whether the stream's record distribution is AUTO. What is
+// wrong with the reference is told later, after what is wrong with the request.
+func (s *Server) distributes(ref streamRef, now time.Time) bool {
+	st, err := s.find(ref, now)
+	if err != nil {
+		return false
+	}
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	return st.set.Auto
 }
 
 const (
@@ -248,18 +290,23 @@ func (s *Server) store(c *call, st *stream, in *putRequest, at string) error {
 	if status := st.status(c.now.UnixMilli()); status != active && status != updating {
 		return streamNotFound(st.name, s.cfg.Account)
 	}
+	in.encryption = st.set.encryption()
 	var v violations
 	order := make([]*put, len(in.records))
 	for i := range in.records {
 		p := &in.records[i]
-		if limit := st.recordKiB << 10; len(p.data)+len(p.key) > limit {
+		if limit := st.set.RecordKiB << 10; len(p.data)+len(p.key) > limit {
 			prefix := at
 			if at != "" {
 				prefix = fmt.Sprintf(at, i+1)
 			}
 			v.tooLong(p, prefix, limit)
 		}
-		p.shard, order[i] = st.owner(p.hash), p
+		if order[i] = p; in.auto {
+			p.shard = st.routes[s.nonce.Add(1)%uint64(len(st.routes))]
+		} else {
+			p.shard = st.owner(p.hash)
+		}
 	}
 	if err := v.err(); err != nil {
 		return err
@@ -309,43 +356,89 @@ func (s *Server) storeShard(c *call, st *stream, puts []*put) {
 	}
 }
 
+// A putRecordAnswer is what PutRecord answers.
+type putRecordAnswer struct {
+	ShardId        string
+	SequenceNumber string
+	EncryptionType string `json:",omitempty"`
+}
+
 // A putRecordsAnswer tells each record's fate in the order of the request.
 type putRecordsAnswer struct {
-	records []put
-	now     int64
-	stream  string
-	account string
+	records    []put
+	now        int64
+	stream     string
+	account    string
+	encryption string
+}
+
+func (a putRecordsAnswer) failed() (n uint64) {
+	for i := range a.records {
+		if a.records[i].failed != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// reason is the ErrorMessage of a record that failed.
+func (a putRecordsAnswer) reason(p *put) string {
+	if p.failed == throughputExceeded {
+		return fmt.Sprintf("Rate exceeded for shard %s in stream %s under account %s.", p.shard.name(), a.stream, a.account)
+	}
+	return "Internal service failure."
 }
 
 func (a putRecordsAnswer) appendJSON(b []byte) []byte {
-	failed := 0
-	for i := range a.records {
-		if a.records[i].failed != "" {
-			failed++
-		}
+	b = append(b, '{')
+	if a.encryption != "" {
+		b = append(append(append(b, `"EncryptionType":"`...), a.encryption...), `",`...)
 	}
-	b = append(b, `{"FailedRecordCount":`...)
-	b = appendUint(b, uint64(failed))
+	b = append(b, `"FailedRecordCount":`...)
+	b = appendUint(b, a.failed())
 	b = append(b, `,"Records":[`...)
 	for i := range a.records {
 		p := &a.records[i]
 		if i > 0 {
 			b = append(b, ',')
 		}
-		switch p.failed {
-		case "":
-			b = append(b, `{"SequenceNumber":"`...)
-			b = p.shard.sequence(p.index, a.now).appendTo(b)
-			b = append(b, `","ShardId":"shardId-`...)
-			b = append(appendDigits(b, uint64(p.shard.index), 12), `"}`...)
-		case throughputExceeded:
-			b = fmt.Appendf(b, `{"ErrorCode":"%s","ErrorMessage":"Rate exceeded for shard %s in stream %s under account %s."}`,
-				p.failed, p.shard.name(), a.stream, a.account)
-		default:
-			b = fmt.Appendf(b, `{"ErrorCode":"%s","ErrorMessage":"Internal service failure."}`, p.failed)
+		if p.failed != "" {
+			b = fmt.Appendf(b, `{"ErrorCode":"%s","ErrorMessage":"%s"}`, p.failed, a.reason(p))
+			continue
 		}
+		b = append(b, `{"SequenceNumber":"`...)
+		b = p.shard.sequence(p.index, a.now).appendTo(b)
+		b = append(b, `","ShardId":"`...)
+		b = append(appendShardName(b, p.shard.index), `"}`...)
 	}
 	return append(b, "]}"...)
+}
+
+func (a putRecordsAnswer) appendCBOR(b []byte) []byte {
+	members := uint64(2)
+	if a.encryption != "" {
+		members++
+	}
+	b = appendHead(b, cborMap, members)
+	if a.encryption != "" {
+		b = appendCBORText(appendCBORText(b, "EncryptionType"), a.encryption)
+	}
+	b = appendHead(appendCBORText(b, "FailedRecordCount"), 0, a.failed())
+	b = appendHead(appendCBORText(b, "Records"), cborArray, uint64(len(a.records)))
+	for i := range a.records {
+		p := &a.records[i]
+		b = appendHead(b, cborMap, 2)
+		if p.failed != "" {
+			b = appendCBORText(appendCBORText(b, "ErrorCode"), p.failed)
+			b = appendCBORText(appendCBORText(b, "ErrorMessage"), a.reason(p))
+			continue
+		}
+		b = appendHead(appendCBORText(b, "SequenceNumber"), cborText, sequenceDigits)
+		b = p.shard.sequence(p.index, a.now).appendTo(b)
+		b = appendHead(appendCBORText(b, "ShardId"), cborText, shardNameLen)
+		b = appendShardName(b, p.shard.index)
+	}
+	return b
 }
 
 // borrow returns a pooled buffer of that length.

@@ -1,6 +1,14 @@
 package kinesis
 
-import "time"
+//lint:file-ignore ST1003 members bear the API's names, which are their JSON
+
+import (
+	"slices"
+	"time"
+)
+
+// resizesMax is how often UpdateShardCount may be called in a day (API reference).
+const resizesMax = 10
 
 func (s *Server) splitShard(c *call) (any, error) {
 	var in struct {
@@ -8,7 +16,7 @@ func (s *Server) splitShard(c *call) (any, error) {
 		ShardToSplit       *string
 		NewStartingHashKey *string
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
@@ -16,6 +24,9 @@ func (s *Server) splitShard(c *call) (any, error) {
 	v.text(in.ShardToSplit, "shardToSplit", true, 1, 128, namePattern)
 	v.text(in.NewStartingHashKey, "newStartingHashKey", true, 1, 39, hashKeyPattern)
 	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if err := s.room(1, c.now); err != nil {
 		return nil, err
 	}
 	return nil, s.reshard(in.streamRef, c.now, func(st *stream) error {
@@ -28,9 +39,10 @@ func (s *Server) splitShard(c *call) (any, error) {
 			return invalidArgument("NewStartingHashKey %s used in SplitShard() on shard %s in stream %s under account %s is not both greater than one plus the shard's StartingHashKey %s and less than the shard's EndingHashKey %s.",
 				*in.NewStartingHashKey, sh.name(), st.name, s.cfg.Account, sh.hash.Start, sh.hash.End)
 		}
+		undo := st.remember()
 		st.split(sh, key, c.now.UnixMilli())
 		if err := st.save(); err != nil {
-			st.undoReshard(2, sh)
+			undo()
 			return err
 		}
 		return nil
@@ -43,7 +55,7 @@ func (s *Server) mergeShards(c *call) (any, error) {
 		ShardToMerge         *string
 		AdjacentShardToMerge *string
 	}
-	if err := decode(c.body, &in); err != nil {
+	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
 	var v violations
@@ -66,13 +78,89 @@ func (s *Server) mergeShards(c *call) (any, error) {
 			return invalidArgument("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
 				a.name(), b.name(), st.name, s.cfg.Account)
 		}
+		undo := st.remember()
 		st.merge(a, b, c.now.UnixMilli())
 		if err := st.save(); err != nil {
-			st.undoReshard(1, a, b)
+			undo()
 			return err
 		}
 		return nil
 	})
+}
+
+func (s *Server) updateShardCount(c *call) (any, error) {
+	var in struct {
+		streamRef
+		TargetShardCount *int64
+		ScalingType      *string
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	var v violations
+	in.check(&v)
+	v.number(in.TargetShardCount, "targetShardCount", true, 1, 1_000_000)
+	v.enum(in.ScalingType, "scalingType", true, "UNIFORM_SCALING")
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	target := int(*in.TargetShardCount)
+	more, err := s.growth(in.streamRef, target, c.now)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.room(more, c.now); err != nil {
+		return nil, err
+	}
+	var out struct {
+		StreamName        string
+		StreamARN         string
+		CurrentShardCount int
+		TargetShardCount  int
+	}
+	return &out, s.reshard(in.streamRef, c.now, func(st *stream) error {
+		now, open := c.now.UnixMilli(), len(st.routes)
+		if err := s.mayResize(st, open, target, now); err != nil {
+			return err
+		}
+		out.StreamName, out.StreamARN = st.name, st.arn
+		out.CurrentShardCount, out.TargetShardCount = open, target
+		undo := st.remember()
+		st.resized = append(slices.Clone(st.resized), now)
+		st.resize(target, now)
+		if err := st.save(); err != nil {
+			undo()
+			return err
+		}
+		return nil
+	})
+}
+
+// growth is how many more shards the stream would have.
+func (s *Server) growth(ref streamRef, target int, now time.Time) (int, error) {
+	st, err := s.find(ref, now)
+	if err != nil {
+		return 0, err
+	}
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	return max(0, target-len(st.routes)), nil
+}
+
+// mayResize refuses what UpdateShardCount may not do. The caller holds mu.
+func (s *Server) mayResize(st *stream, open, target int, now int64) error {
+	st.resized = slices.DeleteFunc(slices.Clone(st.resized), func(t int64) bool { return t <= now-24*time.Hour.Milliseconds() })
+	switch {
+	case target > 2*open:
+		return limitExceeded("UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: %d, Target shard count: %d", open, target)
+	case 2*target < open:
+		return limitExceeded("UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: %d, Target shard count: %d", open, target)
+	case target > shardsMax:
+		return limitExceeded("UpdateShardCount cannot scale a stream to more than %d shards. Current open shard count: %d, Target shard count: %d", shardsMax, open, target)
+	case len(st.resized) >= resizesMax:
+		return limitExceeded("UpdateShardCount cannot be called more than %d times in a rolling 24 hour period on stream %s under account %s.", resizesMax, st.name, s.cfg.Account)
+	}
+	return nil
 }
 
 // reshard runs one split or merge with no put under way: routing changes
@@ -88,7 +176,7 @@ func (s *Server) reshard(ref streamRef, now time.Time, change func(*stream) erro
 	if status := st.status(now.UnixMilli()); status != active {
 		return notActive(st.name, s.cfg.Account, status)
 	}
-	if st.onDemand {
+	if st.set.OnDemand {
 		return clientError("ValidationException", "Request is invalid. Stream %s under account %s is in On-Demand mode.", st.name, s.cfg.Account)
 	}
 	changing, ready := st.changing, st.ready

@@ -71,7 +71,7 @@ func TestNoRecordEntersAShardAfterItsEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := parsePut(body, false, &arena{make([]byte, len(body))})
+		in, err := parsePut(jsonCodec{}.scan(body), false, &arena{make([]byte, len(body))})
 		if err != nil || in.hash() != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestNoRecordEntersAShardAfterItsEnd(t *testing.T) {
 		if i%2 == 0 {
 			runtime.Gosched() // both orders are wanted
 		}
-		split := &call{now: now, body: []byte(`{"StreamName":"s","ShardToSplit":"0","NewStartingHashKey":"99"}`)}
+		split := &call{now: now, codec: jsonCodec{}, body: []byte(`{"StreamName":"s","ShardToSplit":"0","NewStartingHashKey":"99"}`)}
 		if _, err := s.splitShard(split); err != nil {
 			t.Fatal(err)
 		}

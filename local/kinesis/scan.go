@@ -7,9 +7,8 @@ import (
 	"github.com/segmentio/asm/base64"
 )
 
-// A scanner reads JSON from front to back without building anything: the
-// records of a put would be the most expensive part of it. It checks only what
-// it needs to find its way; every error is a SerializationException.
+// A scanner is the reader of JSON. It checks only what it needs to find its
+// way; every error is a SerializationException.
 type scanner struct {
 	b []byte
 	i int
@@ -52,23 +51,47 @@ func (s *scanner) null() bool {
 
 // text reads a string; nil for null. It aliases the input unless it had escapes.
 func (s *scanner) text() ([]byte, error) {
+	raw, escaped, err := s.quoted()
+	if err != nil || escaped {
+		return raw, err
+	}
+	for _, c := range raw {
+		if c < ' ' {
+			return nil, s.wrong()
+		}
+	}
+	return raw, nil
+}
+
+// blob reads base64. The decoder refuses what JSON does, so nothing is looked
+// at twice.
+func (s *scanner) blob(a *arena) ([]byte, error) {
+	raw, _, err := s.quoted()
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	return a.blob(raw)
+}
+
+// quoted reads a string; only an escaped one is checked.
+func (s *scanner) quoted() (raw []byte, escaped bool, err error) {
 	if s.null() {
-		return nil, nil
+		return nil, false, nil
 	}
 	if !s.take('"') {
 		switch s.peek() {
 		case '{':
-			return nil, serialization("Start of structure or map found where not expected.")
+			return nil, false, serialization("Start of structure or map found where not expected.")
 		case '[':
-			return nil, serialization("Start of list found where not expected")
+			return nil, false, serialization("Start of list found where not expected")
 		}
-		return nil, s.wrong()
+		return nil, false, s.wrong()
 	}
-	start, escaped := s.i, false
+	start := s.i
 	for {
 		n := bytes.IndexByte(s.b[s.i:], '"')
 		if n < 0 {
-			return nil, s.wrong()
+			return nil, false, s.wrong()
 		}
 		part := s.b[s.i : s.i+n]
 		s.i += n + 1
@@ -80,20 +103,26 @@ func (s *scanner) text() ([]byte, error) {
 			break
 		}
 	}
-	raw := s.b[start : s.i-1]
 	if !escaped {
-		for _, c := range raw[:min(len(raw), 1024)] { // longer ones are base64, which refuses it anyway
-			if c < ' ' {
-				return nil, s.wrong()
-			}
-		}
-		return raw, nil
+		return s.b[start : s.i-1], false, nil
 	}
 	var out string
 	if json.Unmarshal(s.b[start-1:s.i], &out) != nil {
-		return nil, s.wrong()
+		return nil, false, s.wrong()
 	}
-	return append([]byte{}, out...), nil
+	return append([]byte{}, out...), true, nil
+}
+
+// flag reads a boolean; false for null.
+func (s *scanner) flag() (bool, error) {
+	v, err := s.pass(0)
+	switch string(v) {
+	case "true":
+		return true, err
+	case "false", "null":
+		return false, err
+	}
+	return false, s.wrong()
 }
 
 // object calls member for each member's name; member reads or skips the value.
@@ -145,8 +174,13 @@ func (s *scanner) list(item func() error) error {
 	}
 }
 
-// skip passes over any value and returns its bytes.
-func (s *scanner) skip(depth int) ([]byte, error) {
+func (s *scanner) skip() error {
+	_, err := s.pass(0)
+	return err
+}
+
+// pass passes over any value and returns its bytes.
+func (s *scanner) pass(depth int) ([]byte, error) {
 	c := s.peek()
 	start := s.i
 	var err error
@@ -156,9 +190,9 @@ func (s *scanner) skip(depth int) ([]byte, error) {
 	case c == '"':
 		_, err = s.text()
 	case c == '{':
-		err = s.object(func([]byte) error { _, err := s.skip(depth + 1); return err })
+		err = s.object(func([]byte) error { _, err := s.pass(depth + 1); return err })
 	case c == '[':
-		err = s.list(func() error { _, err := s.skip(depth + 1); return err })
+		err = s.list(func() error { _, err := s.pass(depth + 1); return err })
 	default:
 		for s.i < len(s.b) && !bytes.ContainsRune([]byte(" \t\r\n,]}"), rune(s.b[s.i])) {
 			s.i++

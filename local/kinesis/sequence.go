@@ -48,6 +48,9 @@ func (q sequence) words() (hi, mid, lo uint64) {
 
 const ten19 = 1e19
 
+// sequenceDigits is the length of every number this server gives out.
+const sequenceDigits = 56
+
 // appendTo appends the number in decimal: 56 digits, the first two "49".
 func (q sequence) appendTo(b []byte) []byte {
 	hi, mid, lo := q.words()
@@ -60,7 +63,7 @@ func (q sequence) appendTo(b []byte) []byte {
 	return appendDigits(b, r0, 19)
 }
 
-func (q sequence) String() string { return string(q.appendTo(make([]byte, 0, 56))) }
+func (q sequence) String() string { return string(q.appendTo(make([]byte, 0, sequenceDigits))) }
 
 func div19(hi, mid, lo uint64) (qh, qm, ql, rem uint64) {
 	qh, rem = hi/ten19, hi%ten19

@@ -31,6 +31,19 @@ type Config struct {
 	// Throttle enforces the shard quotas: 1 MiB and 1000 records a second
 	// written, 5 calls and 2 MiB a second read.
 	Throttle bool
+	// ShardLimit is how many open shards there may be, 20,000 when 0.
+	ShardLimit int
+	// ShardBytes is how many bytes of records a shard keeps, whatever the
+	// retention; 0 is no limit. Records are in memory, with Dir too.
+	ShardBytes int64
+	// SubscriptionLife is how long SubscribeToShard sends; five minutes when 0.
+	SubscriptionLife time.Duration
+	// Deterministic makes request ids and iterators count instead of being
+	// random: with a clock of one's own, two runs answer alike.
+	Deterministic bool
+	// Keys, unless empty, are the access keys and their secrets whose signatures
+	// are accepted. Otherwise nobody looks at signatures.
+	Keys map[string]string
 	// Logger gets what an operator should know; never a payload. Nil is silent.
 	Logger *zap.Logger
 }
@@ -43,9 +56,14 @@ type Server struct {
 	faults faults
 	log    *zap.Logger
 
+	account account
+	hungUp  chan struct{} // closed by HangUp
+	hangUp  sync.Once
+
 	generation atomic.Uint64 // iterators of another generation are expired
 	nonce      atomic.Uint64
-	nextSweep  atomic.Int64 // ms
+	requests   atomic.Uint64 // counted by a deterministic server
+	nextSweep  atomic.Int64  // ms
 
 	mu      sync.RWMutex
 	streams map[string]*stream
@@ -69,7 +87,13 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, streams: make(map[string]*stream)}
+	if cfg.ShardLimit == 0 {
+		cfg.ShardLimit = shardLimitDefault
+	}
+	if cfg.SubscriptionLife == 0 {
+		cfg.SubscriptionLife = subscriptionLife
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, streams: make(map[string]*stream), hungUp: make(chan struct{})}
 	s.clock.source = cfg.Now
 	if s.log == nil {
 		s.log = zap.NewNop()
@@ -102,7 +126,7 @@ func (s *Server) load() error {
 			continue
 		}
 		dir := filepath.Join(s.cfg.Dir, f.Name())
-		st, torn, err := loadStream(dir, s.cfg.Region, s.cfg.Account)
+		st, torn, err := loadStream(dir, s.cfg.Region, s.cfg.Account, s.cfg.ShardBytes)
 		if err != nil {
 			return err
 		}
@@ -124,9 +148,14 @@ func (s *Server) load() error {
 	return nil
 }
 
+// HangUp ends every subscription, also those to come: an http.Server that shuts
+// down would wait for them.
+func (s *Server) HangUp() { s.hangUp.Do(func() { close(s.hungUp) }) }
+
 // Close gives up the files. Calls after it answer InternalFailure. The caller
 // stops its http.Server first: a put under way may still fail.
 func (s *Server) Close() error {
+	s.HangUp()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -145,7 +174,7 @@ func (s *Server) EnsureStream(name string, shards int) error {
 			Hint: fmt.Sprintf("a name has 1 to 128 of a-z A-Z 0-9 _ . - and a stream 1 to %d shards", shardsMax),
 		}
 	}
-	err := s.create(name, shards, recordKiB, false)
+	err := s.create(name, shards, settings{Retention: retentionMin, RecordKiB: recordKiB})
 	if e, ok := err.(*apiError); ok && e.code == "ResourceInUseException" {
 		return nil
 	}
@@ -153,8 +182,9 @@ func (s *Server) EnsureStream(name string, shards int) error {
 }
 
 // create makes a stream that is CREATING for the configured delay.
-func (s *Server) create(name string, shards, recordKiB int, onDemand bool) error {
+func (s *Server) create(name string, shards int, set settings) error {
 	now := s.clock.now()
+	err := s.room(shards, now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -167,12 +197,14 @@ func (s *Server) create(name string, shards, recordKiB int, onDemand bool) error
 		delete(s.streams, name)
 		old.close(true)
 	}
+	if err != nil {
+		return err
+	}
 	dir := ""
 	if s.cfg.Dir != "" {
 		dir = streamDir(s.cfg.Dir, name, now.UnixMilli())
 	}
-	st := newStream(name, streamARN(s.cfg.Region, s.cfg.Account, name), dir, shards, now)
-	st.recordKiB, st.onDemand = recordKiB, onDemand
+	st := newStream(name, streamARN(s.cfg.Region, s.cfg.Account, name), dir, shards, set, s.cfg.ShardBytes, now)
 	st.changing, st.ready = creating, now.Add(s.cfg.CreateDelay).UnixMilli()
 	if err := st.save(); err != nil {
 		s.log.Error("stream not created", zap.String("stream", name), zap.Error(err))

@@ -1,7 +1,6 @@
 package kinesis
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -19,7 +18,16 @@ type shard struct {
 	limits  limits
 }
 
-func shardName(index uint32) string { return fmt.Sprintf("shardId-%012d", index) }
+// shardNameLen is the length of every shard's name.
+const shardNameLen = 20
+
+func shardName(index uint32) string {
+	return string(appendShardName(make([]byte, 0, shardNameLen), index))
+}
+
+func appendShardName(b []byte, index uint32) []byte {
+	return appendDigits(append(b, "shardId-"...), uint64(index), 12)
+}
 
 // parseShardName accepts "shardId-000000000001" and, as AWS does, "shard-1" and
 // "1" (found by kinesalite).

@@ -25,12 +25,16 @@ type shardLog struct {
 	number  int      // of the newest chunk file
 	file    *os.File // the newest chunk's, opened for append, or nil
 	ended   bool     // closed: nothing is appended any more
-	spent   string   // file of a trimmed newest chunk: it keeps `last` until another file does
+	// wake is closed at the next change, when somebody waits for one; see changed.
+	wake  chan struct{}
+	limit int64  // bytes to keep; the oldest chunks go when it is passed. 0: all
+	spent string // file of a trimmed newest chunk: it keeps `last` until another file does
 }
 
 // A put is one record on its way into a shard, and what became of it.
 type put struct {
 	key, data []byte
+	explicit  []byte // ExplicitHashKey, nil without
 	hash      hashKey
 	shard     *shard
 	index     uint64 // 0: not stored
@@ -74,7 +78,50 @@ func (l *shardLog) append(now int64, puts []*put) error {
 		l.last = c.last()
 		puts = puts[n:]
 	}
+	l.bound()
+	l.rouse()
 	return nil
+}
+
+// bound drops the oldest chunks of a log that holds more than its limit. The
+// caller holds mu.
+func (l *shardLog) bound() {
+	if l.limit == 0 {
+		return
+	}
+	held := int64(0)
+	for i := len(l.chunks) - 1; i >= 0; i-- {
+		held += int64(len(l.chunks[i].buf))
+		if held > l.limit && i < len(l.chunks)-1 {
+			l.trimmed = max(l.trimmed, l.chunks[i].last()+1)
+			l.free()
+			return
+		}
+	}
+}
+
+// changed returns a channel that is closed at the next append or notify.
+func (l *shardLog) changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.wake == nil {
+		l.wake = make(chan struct{})
+	}
+	return l.wake
+}
+
+// notify wakes everybody who waits for a change of the shard.
+func (l *shardLog) notify() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rouse()
+}
+
+func (l *shardLog) rouse() {
+	if l.wake != nil {
+		close(l.wake)
+		l.wake = nil
+	}
 }
 
 // room returns the newest chunk if the record fits, else a new one.
@@ -86,6 +133,9 @@ func (l *shardLog) room(p *put) (*chunk, error) {
 			return c, nil
 		}
 		next = min(max(chunkMin, 2*cap(c.buf)), chunkMax)
+	}
+	if l.limit > 0 { // whole chunks go: four of them make the limit good to a quarter
+		next = min(next, max(chunkMin, int(l.limit/4)))
 	}
 	c := newChunk(max(next, frameHead+len(p.key)+len(p.data)), "")
 	if l.dir != "" {

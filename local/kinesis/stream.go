@@ -39,22 +39,20 @@ type stream struct {
 	mu        sync.RWMutex
 	changing  string // creating, updating or deleting until ready
 	ready     int64  // ms
-	retention int    // hours
-	recordKiB int
-	onDemand  bool
+	set       settings
 	next      uint32 // index of the next shard; never used twice
 	shards    []*shard
 	routes    []*shard         // the open shards by hash range
 	counters  []*atomic.Uint64 // one for each five shard indexes
+	consumers []*consumer      // registered for fan-out, by name
+	resized   []int64          // when UpdateShardCount was called in the last day, ms
+	limit     int64            // bytes a shard keeps, 0 for all; see Config.ShardBytes
 }
 
 // newStream lays out a stream with that many open shards. Its shards were made
 // two seconds ago, as kinesalite saw it on AWS.
-func newStream(name, arn, dir string, count int, now time.Time) *stream {
-	st := &stream{
-		name: name, arn: arn, created: now.UnixMilli(), dir: dir,
-		retention: retentionMin, recordKiB: recordKiB,
-	}
+func newStream(name, arn, dir string, count int, set settings, limit int64, now time.Time) *stream {
+	st := &stream{name: name, arn: arn, created: now.UnixMilli(), dir: dir, set: set, limit: limit}
 	for _, r := range evenRanges(count) {
 		st.addShard(r, nil, now.Unix()-2, st.created)
 	}
@@ -65,7 +63,7 @@ func newStream(name, arn, dir string, count int, now time.Time) *stream {
 // addShard appends an open shard; the caller holds mu and calls route.
 func (st *stream) addShard(r hashRange, parents []uint32, created, opened int64) *shard {
 	sh := &shard{index: st.next, parents: parents, hash: r, created: created, opened: opened}
-	sh.log = &shardLog{shard: sh.index, dir: st.dir, counter: st.counter(sh.index)}
+	sh.log = &shardLog{shard: sh.index, dir: st.dir, counter: st.counter(sh.index), limit: st.limit}
 	st.next++
 	st.shards = append(st.shards, sh)
 	return sh
@@ -135,7 +133,7 @@ func (st *stream) status(now int64) string {
 // horizon is the arrival time before which records are trimmed; the caller
 // holds mu.
 func (st *stream) horizon(now int64) int64 {
-	return now - int64(st.retention)*time.Hour.Milliseconds()
+	return now - int64(st.set.Retention)*time.Hour.Milliseconds()
 }
 
 // sweep trims what left retention, drops the shards that left it, and reports
@@ -173,45 +171,6 @@ func (st *stream) close(remove bool) {
 	if remove && st.dir != "" {
 		removeFile(st.dir)
 	}
-}
-
-// split replaces an open shard by two; the caller holds mu and has checked key.
-func (st *stream) split(sh *shard, key hashKey, now int64) {
-	created := childCreation(now, sh)
-	sh.closed = max(now, sh.opened+1)
-	st.addShard(hashRange{sh.hash.Start, key.prev()}, []uint32{sh.index}, created, sh.closed)
-	st.addShard(hashRange{key, sh.hash.End}, []uint32{sh.index}, created, sh.closed)
-	st.route()
-}
-
-// merge replaces two adjacent open shards by one; the caller holds mu.
-func (st *stream) merge(a, b *shard, now int64) {
-	created := childCreation(now, a, b)
-	now = max(now, a.opened+1, b.opened+1)
-	a.closed, b.closed = now, now
-	st.addShard(hashRange{a.hash.Start, b.hash.End}, []uint32{a.index, b.index}, created, now)
-	st.route()
-}
-
-// childCreation is a second ahead, as kinesalite saw it, and always after the
-// parents', whatever the clock did: it alone makes child numbers greater.
-func childCreation(now int64, parents ...*shard) int64 {
-	created := now/1000 + 1
-	for _, p := range parents {
-		created = max(created, p.created+1)
-	}
-	return created
-}
-
-// undoReshard forgets the last n shards and reopens the
-// closed ones, because the change could not be made durable. The caller holds mu.
-func (st *stream) undoReshard(n int, parents ...*shard) {
-	st.shards = st.shards[:len(st.shards)-n]
-	st.next -= uint32(n)
-	for _, p := range parents {
-		p.closed = 0
-	}
-	st.route()
 }
 
 func streamARN(region, account, name string) string {

@@ -18,6 +18,8 @@ const (
 	streamARNRule   = `arn:aws.*:kinesis:.*:\d{12}:stream/\S+`
 	sequencePattern = `0|([1-9]\d{0,128})`
 	hashKeyPattern  = `0|([1-9]\d{0,38})`
+	resourceRule    = `arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+`
+	consumerRule    = `^(arn):aws.*:kinesis:.*:\d{12}:.*stream\/[a-zA-Z0-9_.-]+\/consumer\/[a-zA-Z0-9_.-]+:[0-9]+`
 )
 
 // shownMax bounds how much of a value a message repeats: a request has up to
@@ -88,6 +90,8 @@ var compiled = map[string]*regexp.Regexp{
 	streamARNRule:   regexp.MustCompile(`^arn:aws.*:kinesis:.*:\d{12}:stream/\S+$`),
 	sequencePattern: regexp.MustCompile(`^(0|([1-9]\d{0,128}))$`),
 	hashKeyPattern:  regexp.MustCompile(`^(0|([1-9]\d{0,38}))$`),
+	resourceRule:    regexp.MustCompile(`^arn:aws.*:kinesis:.*:\d{12}:.*stream/\S+$`),
+	consumerRule:    regexp.MustCompile(consumerRule + `$`),
 }
 
 func matches(pattern, s string) bool { return compiled[pattern].MatchString(s) }
@@ -121,6 +125,18 @@ func (v *violations) enum(s *string, member string, required bool, values ...str
 	v.add(s, member, "satisfy enum value set: ["+strings.Join(values, ", ")+"]")
 }
 
+// length checks how many members a list has; none says that it is absent.
+func (v *violations) length(n int, none bool, member string, lo, hi int) {
+	switch {
+	case none:
+		v.add(nil, member, "not be null")
+	case n < lo:
+		v.add("[]", member, fmt.Sprintf("have length greater than or equal to %d", lo))
+	case n > hi:
+		v.add("[...]", member, fmt.Sprintf("have length less than or equal to %d", hi))
+	}
+}
+
 // A streamRef is how a request names its stream: name, ARN or both.
 type streamRef struct {
 	StreamName *string
@@ -130,6 +146,12 @@ type streamRef struct {
 func (ref streamRef) check(v *violations) {
 	v.text(ref.StreamName, "streamName", false, 1, 128, namePattern)
 	v.text(ref.StreamARN, "streamARN", false, 1, 2048, streamARNRule)
+}
+
+// checkARN is check for the operations that take no name.
+func (ref *streamRef) checkARN(v *violations) {
+	ref.StreamName = nil
+	v.text(ref.StreamARN, "streamARN", true, 1, 2048, streamARNRule)
 }
 
 // find resolves the reference; an ARN of another region or account names a
