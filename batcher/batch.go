@@ -22,26 +22,7 @@ type Batch struct {
 	Digest standpipe.Digest
 	// Ordinals says which records of the set's range are here, as runs of
 	// consecutive ordinals counted from 0.
-	Ordinals []Run
-}
-
-// A Run is Count consecutive ordinals from Start on.
-type Run struct {
-	Start int64 `json:"start"`
-	Count int64 `json:"count"`
-}
-
-// Has reports whether runs, in ascending order, contain ordinal.
-func Has(runs []Run, ordinal int64) bool {
-	for _, r := range runs {
-		if ordinal < r.Start {
-			return false
-		}
-		if ordinal < r.Start+r.Count {
-			return true
-		}
-	}
-	return false
+	Ordinals []standpipe.Run
 }
 
 // Line counts one line of the record last added; size is what it adds to the
@@ -68,5 +49,5 @@ func (b *Batch) add(ordinal int64, r *standpipe.Record) {
 		b.Ordinals[n-1].Count++
 		return
 	}
-	b.Ordinals = append(b.Ordinals, Run{ordinal, 1})
+	b.Ordinals = append(b.Ordinals, standpipe.Run{Start: ordinal, Count: 1})
 }

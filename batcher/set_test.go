@@ -56,7 +56,7 @@ func TestNoRecordIsLostSplitOrReordered(t *testing.T) {
 			first, last, count := "", "", int64(0)
 			for i, p := range owner {
 				mine := p == b.Prefix
-				if batcher.Has(b.Ordinals, int64(i)) != mine {
+				if standpipe.Has(b.Ordinals, int64(i)) != mine {
 					t.Fatalf("ordinal %d of %q: claimed by %s is %v", i, p, b.Prefix, !mine)
 				}
 				if mine {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/batcher"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -26,7 +27,7 @@ type flush struct {
 	set     *batcher.Set
 	writers []*sink.Writer // of set.Batches, same order
 	reason  standpipe.SealReason
-	gaps    []Gap
+	gaps    []manifest.Gap
 	// ended says that the range is the last one of the shard.
 	ended    bool
 	children []standpipe.ShardID
@@ -69,7 +70,7 @@ func (f *flush) opened() time.Time {
 // record is in which of them.
 func (s *shard) stage(ctx context.Context, f *flush) (Plan, error) {
 	plan := Plan{
-		Origin: s.origin, Reason: f.reason, First: string(f.first), Objects: []PlannedObject{},
+		Origin: s.origin, Reason: f.reason, First: string(f.first), Raw: s.splitter.raw, Objects: []PlannedObject{},
 		Records: f.set.Records, Dropped: f.set.Dropped, Seen: f.set.ArrivalMax, Gaps: f.gaps, Children: f.children,
 	}
 	for n, w := range f.writers {
@@ -87,7 +88,7 @@ func (s *shard) stage(ctx context.Context, f *flush) (Plan, error) {
 }
 
 func planned(up sink.Upload, b *batcher.Batch, several bool) PlannedObject {
-	o := PlannedObject{Upload: up, Prefix: b.Prefix, Contents: Contents{
+	o := PlannedObject{Upload: up, Prefix: b.Prefix, Contents: manifest.Contents{
 		Records: b.Records, Lines: b.Digest.Lines, Bytes: b.Bytes, Hash: b.Digest.Sum(),
 		First: string(b.First), Last: string(b.Last), ArrivalMin: b.ArrivalMin, ArrivalMax: b.ArrivalMax,
 	}}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/standpipe/standpipe"
-	"github.com/standpipe/standpipe/batcher"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -68,24 +68,18 @@ type Intent struct {
 // A Plan fixes which record is in which object (rule R7): it is written before
 // anything can become visible and never recomputed.
 type Plan struct {
-	Origin  Origin               `json:"origin"`
-	Reason  standpipe.SealReason `json:"reason"`
-	First   string               `json:"first,omitempty"`
-	Objects []PlannedObject      `json:"objects"`
-	Records int64                `json:"records"`
-	Dropped int64                `json:"dropped"`
+	Origin manifest.Origin      `json:"origin"`
+	Reason standpipe.SealReason `json:"reason"`
+	First  string               `json:"first,omitempty"`
+	// Raw says that records were concatenated, see RecordFormat.
+	Raw     bool            `json:"raw,omitempty"`
+	Objects []PlannedObject `json:"objects"`
+	Records int64           `json:"records"`
+	Dropped int64           `json:"dropped"`
 	// Seen is the latest arrival time in the range.
 	Seen     time.Time           `json:"seen,omitzero"`
-	Gaps     []Gap               `json:"gaps,omitempty"`
+	Gaps     []manifest.Gap      `json:"gaps,omitempty"`
 	Children []standpipe.ShardID `json:"children,omitempty"`
-}
-
-// An Origin says which chain of manifests a flush belongs to.
-type Origin struct {
-	Stream      string            `json:"stream"`
-	Created     time.Time         `json:"streamCreated"`
-	Incarnation string            `json:"incarnation"`
-	Shard       standpipe.ShardID `json:"shard"`
 }
 
 // A PlannedObject is one staged object of a plan.
@@ -93,36 +87,10 @@ type PlannedObject struct {
 	sink.Upload
 	// Prefix is what the records were routed to.
 	Prefix string `json:"prefix"`
-	Contents
+	manifest.Contents
 	// Ordinals says which records of the range are in this object; nil in a
 	// plan of one object, where it is all that were not dropped.
-	Ordinals []batcher.Run `json:"ordinals,omitempty"`
-}
-
-// Contents says what is in one object.
-type Contents struct {
-	Records int64 `json:"records"`
-	Lines   int64 `json:"lines"`
-	// Bytes counts the lines before compression.
-	Bytes int64 `json:"bytes"`
-	// Hash is the multiset hash of the lines, see standpipe.Digest.
-	Hash string `json:"hash"`
-	// First and Last are sequence numbers.
-	First string `json:"first"`
-	Last  string `json:"last"`
-	// ArrivalMin and ArrivalMax need not be those of First and Last.
-	ArrivalMin time.Time `json:"arrivalMin"`
-	ArrivalMax time.Time `json:"arrivalMax"`
-}
-
-// A Gap is a stretch of the shard that could not be read: retention had
-// trimmed it. What it held is unknown.
-type Gap struct {
-	After  standpipe.Position `json:"after"`
-	Before string             `json:"before,omitempty"`
-	// Certain is false when records may have been trimmed or the shard may
-	// just have been idle: the position aged out and nothing tells which.
-	Certain bool `json:"certain"`
+	Ordinals []standpipe.Run `json:"ordinals,omitempty"`
 }
 
 var errIntentVersion = errors.New("intent of an unknown version")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -398,7 +399,7 @@ func TestAnObjectRemovedBeforeTheCommitIsJudgedByThePolicy(t *testing.T) {
 				for key := range taken { // a consumer moves it away at once
 					r.bucket.Remove(key)
 				}
-				r.removeUnder(StatePrefix + "commits/") // the crash came before it, say
+				r.removeUnder(manifest.StatePrefix + "commits/") // the crash came before it, say
 				next := r.start()
 				if policy == Halt {
 					r.until("the shard fails", func() bool { return next.status(shardID(0)).Error != "" })
@@ -510,7 +511,7 @@ func TestEverythingInDoubtIsNamedInTheError(t *testing.T) {
 			r.bucket.Abort(ours)
 		}},
 		{"manifest differs", "restored from a backup", func(r *rig, l checkpoint.Lease) {
-			if err := r.sink.WriteOnce(context.Background(), ManifestKey(originOf(l), 1), []byte("{}")); err != nil {
+			if err := r.sink.WriteOnce(context.Background(), manifest.Key(originOf(l), 1), []byte("{}")); err != nil {
 				r.t.Fatal(err)
 			}
 		}},
@@ -552,7 +553,7 @@ func TestEverythingInDoubtIsNamedInTheError(t *testing.T) {
 }
 
 func pendingOf(l checkpoint.Lease) string {
-	return fmt.Sprintf("%spending/%s-%s/%s/", StatePrefix, streamName, l.Incarnation, l.Shard)
+	return fmt.Sprintf("%spending/%s-%s/%s/", manifest.StatePrefix, streamName, l.Incarnation, l.Shard)
 }
 
 func (r *rig) setPending(l checkpoint.Lease, state string) {

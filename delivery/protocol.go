@@ -12,6 +12,7 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/internal/backoff"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -215,7 +216,7 @@ func (p *protocol) pending(ctx context.Context) (Intent, Plan, error) {
 		if errors.Is(err, sink.ErrNotFound) {
 			err = &standpipe.Error{
 				Class: standpipe.Fatal, Op: op, Err: fmt.Errorf("plan %s: %w", i.PlanKey, err),
-				Hint: "somebody deleted objects under " + StatePrefix + "pending/; restore it from a version or a backup",
+				Hint: "somebody deleted objects under " + manifest.StatePrefix + "pending/; restore it from a version or a backup",
 			}
 		}
 		return i, Plan{}, err
@@ -325,7 +326,7 @@ func (p *protocol) commit(ctx context.Context, i Intent, plan Plan) error {
 	if err != nil {
 		return &standpipe.Error{Class: standpipe.Fatal, Op: "write manifest", Err: err, Hint: "the intent is damaged; nothing was changed"}
 	}
-	if err := p.writeSame(ctx, ManifestKey(m.Origin, m.Number), m.encode()); err != nil {
+	if err := p.writeSame(ctx, manifest.Key(m.Origin, m.Number), m.Encode()); err != nil {
 		return err
 	}
 	done := p.lease.Commits + 1
@@ -401,7 +402,7 @@ func (p *protocol) repair(ctx context.Context, i Intent, plan Plan, fates []fate
 // object's key is new each time: two workers that repair the same intent at
 // once make different plans, and only one of them gets into the row.
 func (p *protocol) writePlan(ctx context.Context, i *Intent, plan Plan) error {
-	key := planKey(plan.Origin, i.ID, i.Rev, p.random())
+	key := manifest.PlanKey(plan.Origin, i.ID.String(), i.Rev, p.random())
 	if body := i.embed(plan, key, p.inline); body != nil {
 		return p.writeSame(ctx, key, body)
 	}

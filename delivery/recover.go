@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/standpipe/standpipe"
-	"github.com/standpipe/standpipe/batcher"
 	"github.com/standpipe/standpipe/consumer"
 	"github.com/standpipe/standpipe/sink"
 )
@@ -43,7 +42,7 @@ func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (P
 	s.rebuilt = writers
 	err := s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal int64, r *standpipe.Record) {
 		for k, n := range lost {
-			if !batcher.Has(plan.Objects[n].Ordinals, ordinal) {
+			if !standpipe.Has(plan.Objects[n].Ordinals, ordinal) {
 				continue
 			}
 			s.splitter.each(r, 0, func(line []byte, newline bool) {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -46,7 +47,7 @@ func TestARepairInATinyBudgetDoesNotWaitForItself(t *testing.T) {
 		}
 		r.verify()
 		r.idle()
-		if !slices.ContainsFunc(r.manifests(r.lease(shardID(0))), func(m Manifest) bool { return m.Rev > 0 }) {
+		if !slices.ContainsFunc(r.manifests(r.lease(shardID(0))), func(m manifest.Manifest) bool { return m.Rev > 0 }) {
 			t.Error("the scene had no repair")
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +31,7 @@ import (
 	storemem "github.com/standpipe/standpipe/checkpoint/memory"
 	"github.com/standpipe/standpipe/consumer"
 	"github.com/standpipe/standpipe/local/kinesis"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 	sinkmem "github.com/standpipe/standpipe/sink/memory"
 )
@@ -52,9 +54,10 @@ type rig struct {
 	log      *zap.Logger
 
 	started int
-	want    map[string]int   // every line that was put, with its multiplicity
-	records int64            // stream records put
-	counted map[string]int64 // records of the manifests read so far, by chain and number
+	want    map[string]int    // every line that was put, with its multiplicity
+	records int64             // stream records put
+	counted map[string]int64  // records of the manifests read so far, by chain and number
+	sums    map[string]string // CRC-32 of the visible objects, as data saw them
 }
 
 const streamName = "orders"
@@ -463,7 +466,7 @@ func (r *rig) delivered() {
 func (r *rig) committed() (n int64) {
 	for _, l := range r.leases() {
 		for k := int64(1); k <= l.Commits; k++ {
-			key := ManifestKey(originOf(l), k)
+			key := manifest.Key(originOf(l), k)
 			if _, ok := r.counted[key]; !ok {
 				r.counted[key] = r.manifest(key).Counts.Records
 			}
@@ -473,7 +476,7 @@ func (r *rig) committed() (n int64) {
 	return n
 }
 
-func (r *rig) manifest(key string) (m Manifest) {
+func (r *rig) manifest(key string) (m manifest.Manifest) {
 	r.t.Helper()
 	b, err := r.sink.Read(context.Background(), key, 64<<20)
 	if err != nil {
@@ -509,15 +512,15 @@ func (r *rig) begun(id standpipe.ShardID) bool {
 	return slices.ContainsFunc(r.leases(), func(l checkpoint.Lease) bool { return l.Shard == id && !l.Checkpoint.AtStart() })
 }
 
-func originOf(l checkpoint.Lease) Origin {
-	return Origin{Stream: streamName, Created: l.StreamCreated, Incarnation: l.Incarnation, Shard: l.Shard}
+func originOf(l checkpoint.Lease) manifest.Origin {
+	return manifest.Origin{Stream: streamName, Created: l.StreamCreated, Incarnation: l.Incarnation, Shard: l.Shard}
 }
 
 // manifests reads the chain of a lease as far as it is committed.
-func (r *rig) manifests(l checkpoint.Lease) (all []Manifest) {
+func (r *rig) manifests(l checkpoint.Lease) (all []manifest.Manifest) {
 	r.t.Helper()
 	for n := int64(1); n <= l.Commits; n++ {
-		all = append(all, r.manifest(ManifestKey(originOf(l), n)))
+		all = append(all, r.manifest(manifest.Key(originOf(l), n)))
 	}
 	return all
 }
@@ -526,8 +529,10 @@ func (r *rig) manifests(l checkpoint.Lease) (all []Manifest) {
 func (r *rig) data() map[string][]byte {
 	r.t.Helper()
 	out := map[string][]byte{}
+	r.sums = map[string]string{}
 	for _, o := range r.bucket.Objects() {
-		if !strings.HasPrefix(o.Key, StatePrefix) {
+		if !strings.HasPrefix(o.Key, manifest.StatePrefix) {
+			r.sums[o.Key] = fmt.Sprintf("%08x", crc32.ChecksumIEEE(o.Body))
 			out[o.Key] = r.decode(o.Body)
 		}
 	}
@@ -582,7 +587,7 @@ func (r *rig) verifyChains() {
 	data, named := r.data(), map[string]bool{}
 	var records int64
 	for _, l := range r.leases() {
-		var previous *Manifest
+		var previous *manifest.Manifest
 		for _, m := range r.manifests(l) {
 			r.verifyManifest(m, data, named)
 			records += m.Counts.Records
@@ -608,10 +613,10 @@ func (r *rig) verifyChains() {
 	}
 }
 
-func (r *rig) verifyManifest(m Manifest, data map[string][]byte, named map[string]bool) {
+func (r *rig) verifyManifest(m manifest.Manifest, data map[string][]byte, named map[string]bool) {
 	r.t.Helper()
 	var all standpipe.Digest
-	counts := ManifestCounts{Records: m.Counts.Dropped, Dropped: m.Counts.Dropped}
+	counts := manifest.Counts{Records: m.Counts.Dropped, Dropped: m.Counts.Dropped}
 	for _, o := range m.Objects {
 		if named[o.Key] {
 			r.t.Errorf("object %s is in two manifests", o.Key)
@@ -630,6 +635,9 @@ func (r *rig) verifyManifest(m Manifest, data map[string][]byte, named map[strin
 			if d.Lines != o.Lines || d.Sum() != o.Hash {
 				r.t.Errorf("object %s has %d lines %s, its manifest says %d lines %s", o.Key, d.Lines, d.Sum(), o.Lines, o.Hash)
 			}
+		}
+		if o.CRC32 != r.sums[o.Key] {
+			r.t.Errorf("object %s has checksum %s, its manifest says %s", o.Key, r.sums[o.Key], o.CRC32)
 		}
 		if int64(len(body)) != o.Bytes {
 			r.t.Errorf("object %s has %d bytes, its manifest says %d", o.Key, len(body), o.Bytes)

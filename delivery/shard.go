@@ -17,6 +17,7 @@ import (
 	"github.com/standpipe/standpipe/batcher"
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -48,7 +49,7 @@ type shard struct {
 	random   io.Reader
 
 	protocol *protocol
-	origin   Origin
+	origin   manifest.Origin
 	open     func(consumer.Start) Source
 	spawn    func(ctx context.Context, hold *holder, parent standpipe.ShardID, named []standpipe.Shard) ([]standpipe.ShardID, error)
 
@@ -82,7 +83,7 @@ func newShard(w *Worker, lease checkpoint.Lease, info standpipe.Shard) *shard {
 	log := w.log.With(zap.String("shard", string(lease.Shard)))
 	s := &shard{
 		settings: &w.settings, parts: &w.parts, log: log, metrics: w.metrics, random: w.parts.Random,
-		origin: Origin{Stream: w.stream.Name, Created: lease.StreamCreated, Incarnation: lease.Incarnation, Shard: lease.Shard},
+		origin: manifest.Origin{Stream: w.stream.Name, Created: lease.StreamCreated, Incarnation: lease.Incarnation, Shard: lease.Shard},
 		open:   func(from consumer.Start) Source { return w.parts.Stream.Open(info, from) },
 		spawn:  w.spawn,
 		router: router{keyer: w.parts.Keyer, oldest: w.settings.OldestInObject},

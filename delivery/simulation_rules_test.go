@@ -13,12 +13,13 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/batcher"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
-func (w *world) manifest(n int64) (m Manifest, err error) {
+func (w *world) manifest(n int64) (m manifest.Manifest, err error) {
 	l := w.lease()
-	key := ManifestKey(Origin{Stream: "", Incarnation: l.Incarnation, Shard: l.Shard}, n)
+	key := manifest.Key(manifest.Origin{Stream: "", Incarnation: l.Incarnation, Shard: l.Shard}, n)
 	body, err := w.sink.Read(context.Background(), key, 1<<20)
 	if err != nil {
 		return m, err

@@ -17,6 +17,7 @@ import (
 	storemem "github.com/standpipe/standpipe/checkpoint/memory"
 	"github.com/standpipe/standpipe/consumer"
 	"github.com/standpipe/standpipe/internal/sim"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 	sinkmem "github.com/standpipe/standpipe/sink/memory"
 )
@@ -329,7 +330,7 @@ func (w *world) check() string {
 	l := w.lease()
 	seen := map[string]int{}
 	for _, o := range w.sink.Objects() {
-		if strings.HasPrefix(o.Key, StatePrefix) {
+		if strings.HasPrefix(o.Key, manifest.StatePrefix) {
 			continue
 		}
 		for line := range strings.Lines(string(o.Body)) {
@@ -450,7 +451,7 @@ func (w *world) checkEnd(l checkpoint.Lease) string {
 		return "M the manifests' hash is not that of the stream's lines"
 	}
 	for _, o := range w.sink.Objects() {
-		if !strings.HasPrefix(o.Key, StatePrefix) && !keys[o.Key] {
+		if !strings.HasPrefix(o.Key, manifest.StatePrefix) && !keys[o.Key] {
 			return "M object " + o.Key + " is in no manifest"
 		}
 	}

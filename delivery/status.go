@@ -8,6 +8,7 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/manifest"
 )
 
 // A State is where a shard is in its life; see the diagram in doc.go.
@@ -76,7 +77,7 @@ type DeliveredObject struct {
 
 // A FoundGap is a Gap with what is known of it.
 type FoundGap struct {
-	Gap
+	manifest.Gap
 	Found time.Time
 	Cause string
 }
@@ -135,7 +136,7 @@ func (s *shard) observe(page *consumer.Page) {
 // recordGap notes what retention took before it was read. The gap travels with
 // the flush into its manifest, so it can be found years later.
 func (s *shard) recordGap(g *consumer.Gap) {
-	s.current.gaps = append(s.current.gaps, Gap{After: g.After, Before: g.Before, Certain: g.Certain})
+	s.current.gaps = append(s.current.gaps, manifest.Gap{After: g.After, Before: g.Before, Certain: g.Certain})
 	s.metrics.gaps.Inc()
 	if len(s.state.Gaps) < gapsKept {
 		s.state.Gaps = append(slices.Clone(s.state.Gaps), FoundGap{s.current.gaps[len(s.current.gaps)-1], time.Now(), string(g.Reason)})

@@ -22,6 +22,7 @@ import (
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/consumer"
 	"github.com/standpipe/standpipe/internal/backoff"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -211,7 +212,7 @@ func (w *Worker) begin(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("describe the stream: %w", err)
 	}
-	_, err := w.parts.Sink.Probe(ctx, StatePrefix+"probe")
+	_, err := w.parts.Sink.Probe(ctx, manifest.StatePrefix+"probe")
 	switch class := standpipe.ClassOf(err); {
 	case err == nil || errors.Is(err, sink.ErrNotFound):
 	case class == standpipe.Retryable || class == standpipe.Throttled:

@@ -22,3 +22,14 @@ func TestCombinedChecksumsAreThoseOfTheWhole(t *testing.T) {
 		t.Fatalf("long: %08x, want %08x", got, want)
 	}
 }
+
+func TestAnUploadsChecksumIsThatOfItsObject(t *testing.T) {
+	whole := []byte("three parts, one of them empty")
+	var u Upload
+	for _, p := range [][]byte{whole[:7], nil, whole[7:]} {
+		u.Parts = append(u.Parts, Part{Size: int64(len(p)), CRC32: crc32.ChecksumIEEE(p)})
+	}
+	if got, want := u.CRC32(), crc32.ChecksumIEEE(whole); got != want {
+		t.Fatalf("%08x, want %08x", got, want)
+	}
+}

@@ -50,6 +50,14 @@ func (u Upload) Size() int64 {
 	return n
 }
 
+// CRC32 is the IEEE checksum of the object's bytes.
+func (u Upload) CRC32() (sum uint32) {
+	for _, p := range u.Parts {
+		sum = combineCRC32(sum, p.CRC32, p.Size)
+	}
+	return sum
+}
+
 // A Part is one durable piece of an Upload, pinned so that a delayed duplicate
 // of the request that wrote it can be noticed.
 type Part struct {

@@ -40,6 +40,7 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 		"sink-knows-no-kinesis":    {"sink/s3/put.go: imports github.com/aws/aws-sdk-go-v2/service/kinesis"},
 		"checkpoint-knows-neither": {"checkpoint/lease.go: imports github.com/aws/aws-sdk-go-v2/service/kinesis/types"},
 		"batcher-is-pure":          {"batcher/set.go: imports net/http"},
+		"manifest-is-pure":         {"manifest/manifest.go: imports consumer"},
 		"pure-packages-take-the-time-as-an-argument": {
 			"batcher/set.go:5: uses time.Now",
 			"batcher/set.go:7: starts a goroutine",

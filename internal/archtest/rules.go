@@ -53,9 +53,16 @@ var Rules = []Rule{
 		forbid([]string{"batcher"}, "github.com/aws/", "net", "os", "go.uber.org/zap", "github.com/prometheus/"),
 	},
 	{
+		"manifest-is-pure",
+		"a proof is judged by what it says: no I/O, and of ours only the root, so that delivery, verify, replay and compare read it alike",
+		func(t *Tree) []string {
+			return append(allow([]string{"manifest"}, []string{"."})(t), forbid([]string{"manifest"}, "github.com/aws/", "net", "os", "go.uber.org/zap")(t)...)
+		},
+	},
+	{
 		"pure-packages-take-the-time-as-an-argument",
-		"the root and batcher must give the same answer tomorrow: time.Now, timers and goroutines belong to their callers",
-		pure(".", "batcher"),
+		"the root, batcher and manifest must give the same answer tomorrow: time.Now, timers and goroutines belong to their callers",
+		pure(".", "batcher", "manifest"),
 	},
 	{
 		"delivery-is-wired-by-others",

@@ -1,0 +1,4 @@
+// Package manifest reads the stream to prove itself.
+package manifest
+
+import _ "github.com/standpipe/standpipe/consumer"
