@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -144,15 +143,7 @@ func (s *service) openSink(settings aws.Config) (sink.Sink, error) {
 		s.close = append(s.close, f.Close)
 		return f, nil
 	}
-	endpoint := s.cfg.Standpipe.Endpoint
-	if endpoint.S3 != "" {
-		settings.BaseEndpoint = &endpoint.S3
-	}
-	client := s3.NewClient(settings)
-	if endpoint.S3 != "" && !endpoint.PathStyle {
-		client = awss3.New(client.Options(), func(o *awss3.Options) { o.UsePathStyle = false })
-	}
-	return s3.New(client, s.cfg.ExtendedS3DestinationConfiguration.Bucket(), s3.Options{}), nil
+	return s3.New(bucketClient(s.cfg, settings), s.cfg.ExtendedS3DestinationConfiguration.Bucket(), s3.Options{}), nil
 }
 
 // kinesisClient reads the stream in its own region, whatever the environment's.

@@ -46,6 +46,7 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 			"batcher/set.go:7: starts a goroutine",
 		},
 		"archive-only-reads":           {"archive/archive.go: imports delivery"},
+		"verify-judges-from-archives": {"verify/verify.go: imports delivery"},
 		"compare-judges-from-archives": {"compare/compare.go: imports delivery"},
 		"delivery-is-wired-by-others": {
 			"delivery/worker.go: imports flag",

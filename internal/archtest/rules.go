@@ -70,6 +70,11 @@ var Rules = []Rule{
 		allow([]string{"archive"}, []string{".", "archive", "internal"}),
 	},
 	{
+		"verify-judges-from-archives",
+		"a proof that is judged by the code that wrote it proves nothing: verify knows archives and manifests, never delivery or a sink; the stream is asked by a function it is given",
+		allow([]string{"verify"}, []string{".", "archive", "verify", "manifest", "internal"}),
+	},
+	{
 		"compare-judges-from-archives",
 		"a verdict that shared code with the live shard loop would repeat its mistakes: compare knows archives, manifests and the stream's reader, never delivery",
 		allow([]string{"compare"}, []string{".", "archive", "compare", "manifest", "internal"}),
