@@ -58,6 +58,9 @@ type Change struct {
 	Commits       *int64
 	Children      []standpipe.ShardID
 	Seen          *time.Time
+	// Incarnation and StartTime are only set by Restart.
+	Incarnation *string
+	StartTime   *time.Time
 }
 
 // Apply makes the change.
@@ -93,6 +96,12 @@ func (c Change) Apply(l Lease) Lease {
 	}
 	if c.Seen != nil {
 		l.Seen = *c.Seen
+	}
+	if c.Incarnation != nil {
+		l.Incarnation = *c.Incarnation
+	}
+	if c.StartTime != nil {
+		l.StartTime = *c.StartTime
 	}
 	return l.Clone()
 }
@@ -151,6 +160,18 @@ func Advance(l Lease, to standpipe.Position, seen time.Time, children []standpip
 		set.Seen = &seen
 	}
 	return Update{l.Shard, c, set}
+}
+
+// Restart moves the checkpoint by a person's decision and begins a new chain of
+// manifests: the old one ends where it is, so neither claims the other's
+// records. The epoch fences whoever held the lease. start goes with
+// AT_TIMESTAMP. Nothing may be prepared: it belongs to the old position.
+func Restart(l Lease, to standpipe.Position, start time.Time, incarnation string) Update {
+	nobody, none, unknown := "", int64(0), time.Time{}
+	return Update{l.Shard, Condition{Counter: &l.Counter, NoPending: true}, Change{
+		Owner: &nobody, NextEpoch: true, Checkpoint: &to, Commits: &none, Seen: &unknown,
+		Incarnation: &incarnation, StartTime: &start,
+	}}
 }
 
 func held(l Lease) Condition { return Condition{Owner: &l.Owner, Epoch: &l.Epoch} }

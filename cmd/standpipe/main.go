@@ -24,6 +24,8 @@ type cli struct {
 	Tail        tailCommand        `cmd:"" help:"Follow the records of a stream."`
 	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
 	Verify      verifyCommand      `cmd:"" help:"Prove an archive whole, or name what is wrong and what mends it."`
+	Replay      replayCommand      `cmd:"" help:"Restore missing objects from the stream, or deliver a range once more."`
+	Checkpoint  checkpointCommand  `cmd:"" help:"Show, set or export how far each shard is delivered."`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
 	Version     versionCommand     `cmd:"" help:"Say which build this is."`

@@ -34,6 +34,8 @@ type service struct {
 	cfg    *config.Config
 	log    *zap.Logger
 	worker *delivery.Worker
+	store  checkpoint.Store
+	sink   sink.Sink
 	budget *delivery.Budget
 	status *status.Server
 	id     string
@@ -65,10 +67,11 @@ func newService(ctx context.Context, c *config.Config, settings aws.Config, log 
 		return nil, err
 	}
 	s.close = append(s.close, store.Close)
-	target, err := s.openSink(settings)
+	target, closeSink, err := openSink(c, settings)
 	if err != nil {
 		return nil, err
 	}
+	s.close = append(s.close, closeSink)
 	client := kinesisClient(c, settings)
 	s.close = append(s.close, func() error { client.Close(); return nil })
 	registry := prometheus.NewRegistry()
@@ -76,7 +79,7 @@ func newService(ctx context.Context, c *config.Config, settings aws.Config, log 
 		Stream: delivery.Kinesis{Client: client}, Store: store, Sink: target, Keyer: keyer, Codec: codec,
 		Slots: sink.NewSlots(0), Budget: s.budget, Logger: log, Registerer: registry,
 	})
-	s.dest = target.Location()
+	s.store, s.sink, s.dest = store, target, target.Location()
 	s.status, err = status.New(status.Config{
 		Addr: c.Standpipe.StatusAddress, Registry: registry, Reporter: s, Health: s.worker, Build: build(), Logger: log,
 	})
@@ -131,23 +134,31 @@ func openStore(c config.Checkpoint) (checkpoint.Store, error) {
 	return embedded.Open(c.Path)
 }
 
-func (s *service) openSink(settings aws.Config) (sink.Sink, error) {
-	if dir := s.cfg.Standpipe.Folder; dir != "" {
+// openSink opens the destination of a configuration and says how to close it.
+func openSink(c *config.Config, settings aws.Config) (sink.Sink, func() error, error) {
+	if dir := c.Standpipe.Folder; dir != "" {
 		f, err := folder.Open(dir)
 		if err != nil {
-			return nil, &standpipe.Error{
+			return nil, nil, &standpipe.Error{
 				Class: standpipe.Fatal, Op: "open the destination " + dir, Err: err,
 				Hint: "Standpipe.Folder must name a folder this user may write",
 			}
 		}
-		s.close = append(s.close, f.Close)
-		return f, nil
+		return f, f.Close, nil
 	}
-	return s3.New(bucketClient(s.cfg, settings), s.cfg.ExtendedS3DestinationConfiguration.Bucket(), s3.Options{}), nil
+	nothing := func() error { return nil }
+	return s3.New(bucketClient(c, settings), c.ExtendedS3DestinationConfiguration.Bucket(), s3.Options{}), nothing, nil
 }
 
 // kinesisClient reads the stream in its own region, whatever the environment's.
 func kinesisClient(c *config.Config, settings aws.Config) *consumer.Client {
+	limits := consumer.DefaultLimits()
+	limits.MaxPerSecond = float64(c.Standpipe.MaxReadsPerSecond)
+	return kinesisReader(c, settings, limits)
+}
+
+// kinesisReader is kinesisClient with a pace of its own.
+func kinesisReader(c *config.Config, settings aws.Config, limits consumer.Limits) *consumer.Client {
 	source := c.KinesisStreamSourceConfiguration
 	settings.Region = source.Region()
 	if u := c.Standpipe.Endpoint.Kinesis; u != "" {
@@ -158,8 +169,6 @@ func kinesisClient(c *config.Config, settings aws.Config) *consumer.Client {
 		// Emulators know streams by name; some don't know ARNs at all.
 		stream = source.StreamName()
 	}
-	limits := consumer.DefaultLimits()
-	limits.MaxPerSecond = float64(c.Standpipe.MaxReadsPerSecond)
 	return consumer.NewClient(settings, stream, consumer.WithLimits(limits), consumer.WithKinesisOptions(func(o *kinesis.Options) {
 		o.ClientLogMode = 0 // never bodies
 	}))

@@ -12,7 +12,6 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/config"
-	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/verify"
 )
 
