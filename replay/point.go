@@ -28,7 +28,7 @@ type Point struct {
 func (p Point) Zero() bool { return p.Time.IsZero() && p.Sequence == "" && p.Shards == nil }
 
 // ParsePoint reads TRIM_HORIZON, NOW, a time (RFC 3339), a duration before now
-// ("-24h"), a sequence number, or "after:" and one.
+// ("24h"), a sequence number, or "after:" and one.
 func ParsePoint(s string, now time.Time) (Point, error) {
 	rest, after := strings.CutPrefix(s, "after:")
 	switch {
@@ -42,14 +42,11 @@ func ParsePoint(s string, now time.Time) (Point, error) {
 		return Point{Time: now.UTC()}, nil
 	}
 	if d, err := time.ParseDuration(s); err == nil {
-		if d > 0 {
-			return Point{}, fmt.Errorf("%s lies ahead: write -%s for as long ago", s, s)
-		}
-		return Point{Time: now.Add(d).UTC()}, nil
+		return Point{Time: now.Add(-d.Abs()).UTC()}, nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return Point{}, fmt.Errorf("%q is none of: a time (2026-11-22T10:00:00Z), a duration ago (-24h), a sequence number, after:NUMBER, TRIM_HORIZON, NOW, a file of checkpoints", s)
+		return Point{}, fmt.Errorf("%q is none of: a time (2026-11-22T10:00:00Z), a duration ago (24h), a sequence number, after:NUMBER, TRIM_HORIZON, NOW, a file of checkpoints", s)
 	}
 	return Point{Time: t.UTC()}, nil
 }

@@ -54,7 +54,7 @@ Examples:
 
     standpipe replay -c standpipe.yaml --from-report report.json
     standpipe replay -c standpipe.yaml --from 2026-11-21T10:00:00Z --to 2026-11-21T11:00:00Z
-    standpipe replay -c standpipe.yaml --from -24h --to-prefix again/2026-11-22/`
+    standpipe replay -c standpipe.yaml --from 24h --to-prefix again/2026-11-22/`
 }
 
 // A request is a checked command line.
