@@ -201,8 +201,11 @@ func (r *Replay) Deliver(ctx context.Context, info standpipe.Shard, from consume
 		time.AfterFunc(w.settings.DrainTimeout, func() { abandon(errDrainTimeout) })
 	})()
 	open := s.open
-	s.open = func(from consumer.Start) Source {
-		return &bounded{Source: &paced{Source: open(from), every: r.Interval}, end: end, stop: stop}
+	s.open = func(at consumer.Start) Source {
+		// A lease says what is done; until the first commit it cannot say that
+		// the record it names is not.
+		at.At = from.At && s.lease().Commits == 0
+		return &bounded{Source: &paced{Source: open(at), every: r.Interval}, end: end, stop: stop}
 	}
 	if err := s.protocol.take(working, w.settings.Worker); err != nil {
 		return false, err

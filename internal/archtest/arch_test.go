@@ -46,7 +46,8 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 			"batcher/set.go:7: starts a goroutine",
 		},
 		"archive-only-reads":           {"archive/archive.go: imports delivery"},
-		"verify-judges-from-archives": {"verify/verify.go: imports delivery"},
+		"verify-judges-from-archives":  {"verify/verify.go: imports delivery"},
+		"replay-is-wired-by-others":    {"replay/plan.go: imports config"},
 		"compare-judges-from-archives": {"compare/compare.go: imports delivery"},
 		"delivery-is-wired-by-others": {
 			"delivery/worker.go: imports flag",

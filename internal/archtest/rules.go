@@ -75,6 +75,11 @@ var Rules = []Rule{
 		allow([]string{"verify"}, []string{".", "archive", "verify", "manifest", "internal"}),
 	},
 	{
+		"replay-is-wired-by-others",
+		"a slice of a replay is data that any dispatcher may run: no flags, no settings, no clients of its own",
+		allow([]string{"replay"}, []string{".", "archive", "checkpoint", "consumer", "delivery", "manifest", "replay", "sink", "verify", "internal"}),
+	},
+	{
 		"compare-judges-from-archives",
 		"a verdict that shared code with the live shard loop would repeat its mistakes: compare knows archives, manifests and the stream's reader, never delivery",
 		allow([]string{"compare"}, []string{".", "archive", "compare", "manifest", "internal"}),
