@@ -113,14 +113,14 @@ type Result struct {
 }
 
 // Add sums up.
-func (r *Result) Add(o Result) {
-	r.Manifests += o.Manifests
-	r.Whole += o.Whole
-	r.Restored += o.Restored
-	r.Lines += o.Lines
-	r.Damaged += o.Damaged
-	r.Beyond += o.Beyond
-	r.Left = append(r.Left, o.Left[:min(len(o.Left), max(0, 1000-len(r.Left)))]...)
+func (sum *Result) Add(o Result) {
+	sum.Manifests += o.Manifests
+	sum.Whole += o.Whole
+	sum.Restored += o.Restored
+	sum.Lines += o.Lines
+	sum.Damaged += o.Damaged
+	sum.Beyond += o.Beyond
+	sum.Left = append(sum.Left, o.Left[:min(len(o.Left), max(0, 1000-len(sum.Left)))]...)
 }
 
 // A Restorer restores slices. Safe for concurrent use.

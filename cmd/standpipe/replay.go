@@ -32,7 +32,7 @@ type replayCommand struct {
 	Rate       float64  `default:"2" help:"Reads per second and shard, of the 5 that all readers share."`
 	Parallel   int      `default:"4" help:"Slices at a time."`
 	Deep       bool     `help:"Read objects that are there; else their size is believed."`
-	Replace    bool     `help:"Write objects anew that are there and damaged."`
+	Replace    bool     `help:"Write objects anew that are there and damaged; with --deep, for damage may leave the size as it was."`
 	DryRun     bool     `help:"Say what would be looked at, and touch nothing."`
 	JSON       bool     `help:"Write the result as JSON."`
 	LogLevel   string   `default:"warn" help:"debug, info, warn or error."`
@@ -191,7 +191,7 @@ func (k *replayCommand) restore(ctx context.Context, g *globals, c *config.Confi
 	if err := retained(r, reader.stream, time.Now(), out); err != nil {
 		return err
 	}
-	restorer := &replay.Restorer{Archive: root.Store, Replay: reader.Replay, Shards: reader.shards, Deep: k.Deep || r.deep, Replace: k.Replace}
+	restorer := &replay.Restorer{Archive: root.Store, Replay: reader.Replay, Shards: reader.shards, Deep: k.Deep || k.Replace || r.deep, Replace: k.Replace}
 	total := replay.Result{Left: r.left}
 	var mu sync.Mutex
 	work := newCrew(ctx, k.Parallel)

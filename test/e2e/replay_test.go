@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -381,4 +382,114 @@ func TestAReplayLeavesTheLiveReaderItsFreshness(t *testing.T) {
 	if diff := harness.Missing(harness.Multiset(backlog), replayed.Lines()); diff != "" {
 		t.Errorf("the replay left out: %s", diff)
 	}
+}
+
+// files is every file below dir with what tells that it was not touched.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		all[strings.TrimPrefix(name, dir+"/")] = fmt.Sprint(info.Size(), info.ModTime().UnixNano())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A folder is verified and mended as a bucket is, each verdict by the commands
+// that are shown with it.
+func TestAFolderIsMendedByTheCommandsShown(t *testing.T) {
+	_, e := harness.StartLocal(t, program, t.TempDir())
+	s := newStack(t, e)
+	stream := harness.CreateStream(t, s.kinesis, "folder", 1)
+	d, _ := s.deliver(t, stream, harness.Settings{Name: "folder", CompressionFormat: "GZIP", Prefix: "data/!{timestamp:HH-mm-ss}/"})
+	lake := filepath.Join(s.dir, "lake")
+	yaml, err := os.ReadFile(d.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	yaml = bytes.Replace(yaml, []byte("  BucketARN: arn:aws:s3:::folder\n"), nil, 1)
+	if err := os.WriteFile(d.Config, append(yaml, "  Folder: "+lake+"\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := d.Start(t)
+	input := harness.Numbered(t, 4<<20)
+	producing(t, &harness.Producer{Stream: stream, BytesPerSecond: 1 << 20}, harness.Pack(input))()
+	err = p.Until(limited(t, deliverLimit), "deliver everything", func() error {
+		out := s.command(t, d, "verify", lake, "--json", "-q")
+		var r struct{ Counts struct{ Lines int } }
+		if err := json.Unmarshal([]byte(out.stdout), &r); err != nil || r.Counts.Lines < len(input) {
+			return fmt.Errorf("%d lines are proved", r.Counts.Lines)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, p)
+	before := files(t, lake)
+	var keys []string
+	for name := range before {
+		if strings.HasPrefix(name, "data/") {
+			keys = append(keys, name)
+		}
+	}
+	slices.Sort(keys)
+	victim := filepath.Join(lake, keys[len(keys)/2])
+	whole, err := os.ReadFile(victim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, b []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spoiled := bytes.Clone(whole)
+	spoiled[len(spoiled)/2] ^= 1
+	for _, c := range []struct {
+		kind  string
+		code  int
+		spoil func()
+	}{
+		{"missing", 1, func() { os.Remove(victim) }},
+		{"altered", 1, func() { write(victim, spoiled) }},
+		{"lines", 1, func() { write(victim, []byte("one line\n")) }},
+		{"unreadable", 3, func() { write(victim, whole[:len(whole)/2]) }},
+		{"doubled", 1, func() { write(victim+".copy", whole) }},
+		{"foreign", 1, func() { write(filepath.Join(lake, "data/foreign"), []byte("nobody's\n")) }},
+	} {
+		c.spoil()
+		found := s.command(t, d, "verify", "-c", d.Config, "--deep", "--json", "-q").want(t, c.code)
+		var report verifyReport
+		if err := json.Unmarshal([]byte(found.stdout), &report); err != nil {
+			t.Fatal(err)
+		}
+		if len(report.Findings) != 1 || report.Findings[0].Kind != c.kind {
+			t.Fatalf("%s: %s", c.kind, found.stdout)
+		}
+		shell := exec.CommandContext(limited(t, testLimit), "sh", "-c", report.Findings[0].Repair)
+		shell.Env = append(slices.Clone(d.Env), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
+		if out, err := shell.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %s: %v\n%s", c.kind, report.Findings[0].Repair, err, out)
+		}
+		s.command(t, d, "verify", lake, "--deep", "-q").want(t, 0)
+		if again, err := os.ReadFile(victim); err != nil || !bytes.Equal(again, whole) {
+			t.Errorf("%s: the object is not as it was: %v", c.kind, err)
+		}
+	}
+	// Into a prefix: an archive of its own, beside the one it came from.
+	s.command(t, d, "replay", "-c", d.Config, "--from", "TRIM_HORIZON", "--to-prefix", "again/", "--rate", "5").want(t, 0)
+	s.command(t, d, "verify", filepath.Join(lake, "again"), "--deep", "-q").want(t, 0)
+	s.command(t, d, "verify", filepath.Join(lake, "data"), "--deep", "-q").want(t, 0)
 }
