@@ -385,6 +385,22 @@ func TestAMissingManifestIsAGap(t *testing.T) {
 		f := only(t, verified(t, p, nil), Gap)
 		ranged(t, f, "200", "300")
 		repairs(t, f, "standpipe replay", "--shard "+string(shardName(1)), "--from after:200", "--to 300", "--to-prefix")
+		if !strings.Contains(f.Detail, "manifests 2 to 2 are not there") {
+			t.Errorf("detail %q", f.Detail)
+		}
+	})
+}
+
+func TestAMissingFirstManifestIsAGap(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		p.remove(manifest.Key(origin(1), 1))
+		p.remove(dataKey(1, 1))
+		f := only(t, verified(t, p, nil), Gap)
+		if f.After != nil || f.Last.Sequence != "200" {
+			t.Errorf("range %v to %v", f.After, f.Last)
+		}
+		repairs(t, f, "--from TRIM_HORIZON", "--to 200")
 	})
 }
 
