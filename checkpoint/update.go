@@ -63,6 +63,9 @@ type Change struct {
 	Seen          *time.Time
 	// Gaps are added to the count, and the last of them is the last one.
 	Gaps []standpipe.Gap
+	// Incarnation and StartTime are only set by Restart.
+	Incarnation *string
+	StartTime   *time.Time
 }
 
 // Apply makes the change.
@@ -105,6 +108,12 @@ func (c Change) Apply(l Lease) Lease {
 	if n := len(c.Gaps); n > 0 {
 		l.Gaps += int64(n)
 		l.LastGap = &c.Gaps[n-1]
+	}
+	if c.Incarnation != nil {
+		l.Incarnation = *c.Incarnation
+	}
+	if c.StartTime != nil {
+		l.StartTime = *c.StartTime
 	}
 	return l.Clone()
 }
@@ -173,6 +182,18 @@ func Advance(l Lease, to standpipe.Position, seen time.Time, children []standpip
 		set.Seen = &seen
 	}
 	return Update{l.Shard, c, set}
+}
+
+// Restart moves the checkpoint by a person's decision and begins a new chain of
+// manifests: the old one ends where it is, so neither claims the other's
+// records. The epoch fences whoever held the lease. start goes with
+// AT_TIMESTAMP. Nothing may be prepared: it belongs to the old position.
+func Restart(l Lease, to standpipe.Position, start time.Time, incarnation string) Update {
+	nobody, none, unknown := "", int64(0), time.Time{}
+	return Update{l.Shard, Condition{Counter: &l.Counter, NoPending: true}, Change{
+		Owner: &nobody, NextEpoch: true, Checkpoint: &to, Commits: &none, Seen: &unknown,
+		Incarnation: &incarnation, StartTime: &start,
+	}}
 }
 
 func held(l Lease) Condition { return Condition{Owner: &l.Owner, Epoch: &l.Epoch} }

@@ -88,6 +88,10 @@ func (r *Reader) unread(page *Page, records []standpipe.Record) []standpipe.Reco
 		if order == 0 {
 			// The proof: what follows it in the shard is what follows it here.
 			r.seeking, r.horizon = false, false
+			if r.at {
+				r.at = false
+				return records
+			}
 			if r.inside {
 				r.inside = false
 				sub := r.start.Position.Sub
@@ -104,7 +108,7 @@ func (r *Reader) unread(page *Page, records []standpipe.Record) []standpipe.Reco
 		if r.seeking && !r.safe {
 			page.Gap = r.gap(GapTrimmed, &records[0])
 		}
-		r.seeking, r.horizon, r.inside = false, false, false
+		r.seeking, r.horizon, r.inside, r.at = false, false, false, false
 	}
 	return records
 }

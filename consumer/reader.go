@@ -35,6 +35,10 @@ type Start struct {
 	// it has user records after Position.Sub, and Page.Skip counts those that
 	// are done.
 	Inside bool
+	// At says that the record at Position is not done: it comes again as the
+	// first one. It is how a range is read once more from its first record,
+	// when the position before it is a sentinel or has been trimmed.
+	At bool
 }
 
 // A Gap is a place where records may be missing: they left retention before
@@ -87,6 +91,7 @@ type Reader struct {
 	safe      bool      // when the search began, nothing after last was old enough to be trimmed
 	horizon   bool      // Kinesis refused last; read from TRIM_HORIZON and find out
 	inside    bool      // the start may lie inside an aggregate
+	at        bool      // the record at last is itself still to be read
 	anchor    time.Time // server time at which LATEST was asked, or zero
 	ahead     bool      // the start's time lies in the future: LATEST instead
 	announced bool      // Page.FromLatest was reported
@@ -126,6 +131,7 @@ func (c *Client) Open(shard standpipe.Shard, from Start) *Reader {
 		pace:   pace{limits: c.settings.limits.normal()},
 		seen:   from.Seen,
 		inside: from.Inside,
+		at:     from.At,
 		sizes:  sizes{limit: maxRecords},
 	}
 	r.ended = from.Position.AtEnd()
@@ -151,7 +157,7 @@ func (r *Reader) Seen() time.Time { return r.seen }
 // reader that began at LATEST and has read nothing yet it is the time it began
 // at: storing it is what makes a restart lose nothing.
 func (r *Reader) Position() Start {
-	s := Start{Position: r.start.Position, Time: r.start.Time, Seen: r.seen, Inside: r.inside}
+	s := Start{Position: r.start.Position, Time: r.start.Time, Seen: r.seen, Inside: r.inside, At: r.at}
 	switch {
 	case r.ended:
 		s.Position = standpipe.Position{Sequence: standpipe.ShardEnd}
@@ -319,7 +325,7 @@ func (r *Reader) iteratorInput() *kinesis.GetShardIteratorInput {
 	switch {
 	case len(r.last) > 0 && r.horizon:
 		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	case len(r.last) > 0 && (r.seeking || r.inside):
+	case len(r.last) > 0 && (r.seeking || r.inside || r.at):
 		in.ShardIteratorType = types.ShardIteratorTypeAtSequenceNumber
 		in.StartingSequenceNumber = aws.String(string(r.last))
 	case len(r.last) > 0:

@@ -341,6 +341,25 @@ func TestAMidAggregatePositionOfKCLComesWithASkip(t *testing.T) {
 	})
 }
 
+func TestARangeIsReadAgainFromItsFirstRecord(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		sh := &stubShard{id: "a"}
+		sh.put(9, time.Now())
+		s := newService(sh)
+		s.perRead = 3
+		r := s.dial().Open(shardNamed("a"), Start{Position: standpipe.Position{Sequence: seq(2)}, At: true})
+		p := step(t, r)
+		same(t, "records", seqsOf(p), sequences(2, 4))
+		if p.Gap != nil {
+			t.Errorf("gap: %+v", p.Gap)
+		}
+		if again := r.Position(); again.At || again.Position.Sequence != seq(4) {
+			t.Errorf("it goes on at %+v", again)
+		}
+		same(t, "the page after it", seqsOf(step(t, r)), sequences(5, 7))
+	})
+}
+
 func TestCancelDuringAFetchLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sh := &stubShard{id: "a"}

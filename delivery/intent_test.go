@@ -37,7 +37,7 @@ func drawPlan(t *rapid.T) Plan {
 		text := rapid.String()
 		o := PlannedObject{
 			Upload: sink.Upload{
-				Object: sink.Object{Key: text.Draw(t, "key"), Metadata: map[string]string{metaIntent: text.Draw(t, "meta")}},
+				Object: sink.Object{Key: text.Draw(t, "key"), Metadata: map[string]string{manifest.MetaIntent: text.Draw(t, "meta")}},
 				ID:     text.Draw(t, "id"), Parts: []sink.Part{{ETag: text.Draw(t, "etag"), Size: rapid.Int64().Draw(t, "size"), CRC32: rapid.Uint32().Draw(t, "crc")}},
 			},
 			Prefix: text.Draw(t, "prefix"),

@@ -17,6 +17,7 @@ import (
 	"github.com/standpipe/standpipe/batcher"
 	"github.com/standpipe/standpipe/checkpoint/embedded"
 	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 	"github.com/standpipe/standpipe/sink/folder"
 )
@@ -344,7 +345,7 @@ func TestObjectsSayWhichIntentAndShardTheyBelongTo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.Metadata[metaIntent] != m.Intent || info.Metadata["standpipe-shard"] != string(shardID(0)) {
+		if info.Metadata[manifest.MetaIntent] != m.Intent || info.Metadata["standpipe-shard"] != string(shardID(0)) {
 			t.Errorf("metadata %v, the manifest names intent %s", info.Metadata, m.Intent)
 		}
 		if !slices.Contains([]int{0}, m.Rev) || m.Version != 1 || m.Stream != streamName {

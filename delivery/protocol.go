@@ -292,9 +292,6 @@ func (p *protocol) absent(i Intent, u sink.Upload) (fate, error) {
 	return f, nil
 }
 
-// metaIntent is the metadata key under which an object names its intent.
-const metaIntent = "standpipe-intent"
-
 // probe reports whether the object is visible. A foreign object under our key
 // stops the shard: keys are unique, so somebody else writes into our prefix.
 func (p *protocol) probe(ctx context.Context, i Intent, u sink.Upload) (bool, error) {
@@ -308,10 +305,10 @@ func (p *protocol) probe(ctx context.Context, i Intent, u sink.Upload) (bool, er
 		return false, nil
 	case err != nil:
 		return false, err
-	case info.Metadata[metaIntent] != i.ID.String():
+	case info.Metadata[manifest.MetaIntent] != i.ID.String():
 		return false, &standpipe.Error{
 			Class: standpipe.Fatal, Op: "publish " + u.Key,
-			Err:  fmt.Errorf("the object there belongs to intent %q, not to %s", info.Metadata[metaIntent], i.ID),
+			Err:  fmt.Errorf("the object there belongs to intent %q, not to %s", info.Metadata[manifest.MetaIntent], i.ID),
 			Hint: "another program writes or copies objects under this prefix; stop it and move the object away",
 		}
 	}

@@ -34,36 +34,48 @@ func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (P
 	}
 	next := plan
 	next.Objects = append([]PlannedObject(nil), plan.Objects...)
-	writers := make([]*sink.Writer, len(lost))
-	digests := make([]standpipe.Digest, len(lost))
-	for k, n := range lost {
-		writers[k] = s.newWriter(i.ID, plan.Objects[n].ArrivalMin)
+	f := refill{shard: s, plan: plan, lost: lost, digests: make([]standpipe.Digest, len(lost))}
+	for _, n := range lost {
+		f.writers = append(f.writers, s.newWriter(i.ID, plan.Objects[n].ArrivalMin))
 	}
-	s.rebuilt = writers
-	err := s.reread(ctx, i, plan, func(e *sink.Encoder, ordinal, skip int64, r *standpipe.Record) {
-		for k, n := range lost {
-			if !standpipe.Has(plan.Objects[n].Ordinals, ordinal) {
-				continue
-			}
-			s.splitter.each(r, skip, func(line []byte, newline bool) {
-				digests[k].Add(line)
-				writers[k].Append(e, line, newline)
-			})
-		}
-	})
+	s.rebuilt = f.writers
+	err := s.reread(ctx, i, plan, f.each)
 	if err != nil {
 		return plan, fmt.Errorf("repair intent %s: %w", i.ID, err)
 	}
 	for k, n := range lost {
 		o := &next.Objects[n]
-		if o.Upload, err = s.finish(ctx, writers[k]); err != nil {
+		if o.Upload, err = s.finish(ctx, f.writers[k]); err != nil {
 			return plan, fmt.Errorf("repair intent %s: %w", i.ID, err)
 		}
-		o.Bytes, o.Lines, o.Hash = writers[k].Raw(), digests[k].Lines, digests[k].Sum()
+		o.Bytes, o.Lines, o.Hash = f.writers[k].Raw(), f.digests[k].Lines, f.digests[k].Sum()
 	}
 	s.rebuilt = nil
 	s.account()
 	return next, nil
+}
+
+// A refill puts the records of a range that is read again into the lost objects
+// of its plan, by the ordinals that were fixed when it was staged.
+type refill struct {
+	shard   *shard
+	plan    Plan
+	lost    []int // of plan.Objects
+	writers []*sink.Writer
+	digests []standpipe.Digest
+}
+
+func (f *refill) each(e *sink.Encoder, ordinal, skip int64, r *standpipe.Record) {
+	for k, n := range f.lost {
+		// A plan of one object has no ordinals: it takes every record.
+		if len(f.plan.Objects) > 1 && !standpipe.Has(f.plan.Objects[n].Ordinals, ordinal) {
+			continue
+		}
+		f.shard.splitter.each(r, skip, func(line []byte, newline bool) {
+			f.digests[k].Add(line)
+			f.writers[k].Append(e, line, newline)
+		})
+	}
 }
 
 // reserveMore waits for memory in addition to what the rebuilt objects hold.
@@ -80,14 +92,22 @@ func (s *shard) reserveMore(ctx context.Context, want int64) error {
 	return nil
 }
 
-// finish ends an object and stages it.
-func (s *shard) finish(ctx context.Context, w *sink.Writer) (up sink.Upload, err error) {
+// end ends an object's encoding.
+func (s *shard) end(ctx context.Context, w *sink.Writer) error {
 	e, err := s.parts.Slots.Acquire(ctx)
 	if err != nil {
+		return err
+	}
+	defer s.parts.Slots.Release(e)
+	w.Finish(e)
+	return nil
+}
+
+// finish ends an object and stages it.
+func (s *shard) finish(ctx context.Context, w *sink.Writer) (up sink.Upload, err error) {
+	if err := s.end(ctx, w); err != nil {
 		return up, err
 	}
-	w.Finish(e)
-	s.parts.Slots.Release(e)
 	err = s.protocol.hold.do(ctx, "stage "+w.Object().Key, dataLimit, func(ctx context.Context) (err error) {
 		up, err = w.Stage(ctx)
 		return err
@@ -95,11 +115,18 @@ func (s *shard) finish(ctx context.Context, w *sink.Writer) (up sink.Upload, err
 	return up, err
 }
 
-// reread calls each for every record of the intent's range, with its ordinal and
-// the number of its user records that were done before the range, and demands that it is the very same range: retention may have trimmed it.
+// reread calls each for every record of the intent's range, with its ordinal
+// and the number of its user records that were done before the range, and
+// demands that it is the very same range: retention may have trimmed it.
 func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(e *sink.Encoder, ordinal, skip int64, r *standpipe.Record)) error {
-	l := s.lease()
-	source := s.open(consumer.Start{Position: i.Base, Time: l.StartTime, Seen: l.Seen, Inside: l.Adopted()})
+	// Its first record is named, so where the range before it ended, and whether
+	// that is still there, does not matter. Where a KCL application stopped it
+	// does: that may be inside this record.
+	from := consumer.Start{Position: standpipe.Position{Sequence: plan.First}, At: true}
+	if l := s.lease(); l.Adopted() {
+		from = consumer.Start{Position: i.Base, Time: l.StartTime, Seen: l.Seen, Inside: true}
+	}
+	source := s.open(from)
 	var ordinal, need int64
 	for ordinal < plan.Records {
 		wait(ctx, source.Ready())
@@ -166,7 +193,7 @@ func (s *shard) page(ctx context.Context, source Source, room int64, use func(*s
 func trimmed(i Intent, want, got string) error {
 	return &standpipe.Error{
 		Class: standpipe.Fatal, Op: "read flush " + i.ID.String() + " again",
-		Err:  fmt.Errorf("it began with record %s, now %s comes first", want, got),
+		Err:  fmt.Errorf("%w: it began with record %s, now %s comes first", ErrTrimmed, want, got),
 		Hint: "objects of a prepared flush are gone and retention has trimmed their records: this is data loss, restore the objects named in the intent",
 	}
 }

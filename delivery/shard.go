@@ -419,7 +419,7 @@ func (s *shard) newWriter(id FlushID, oldest time.Time) *sink.Writer {
 	return sink.NewWriter(s.parts.Sink, s.parts.Codec, sink.Object{
 		Key:             s.parts.Keyer.Key(oldest, s.uuid()),
 		ContentEncoding: s.parts.Codec.ContentEncoding(),
-		Metadata:        map[string]string{metaIntent: id.String(), "standpipe-shard": string(s.origin.Shard)},
+		Metadata:        map[string]string{manifest.MetaIntent: id.String(), "standpipe-shard": string(s.origin.Shard)},
 	}, options)
 }
 

@@ -15,6 +15,10 @@ const StatePrefix = "_standpipe/"
 // CommitsPrefix is above all chains. Under it lie manifests and nothing else.
 const CommitsPrefix = StatePrefix + "commits/"
 
+// MetaIntent is the metadata key under which an object names its intent, the
+// one in Manifest.Intent.
+const MetaIntent = "standpipe-intent"
+
 // Limit bounds a manifest in bytes: 500 objects with their ordinals take about 1 MB.
 const Limit = 64 << 20
 

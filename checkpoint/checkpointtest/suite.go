@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) checkpoint.Store) {
 		"the caller's slices are not the store's":           aliasing,
 		"a cancelled context writes nothing":                cancelled,
 		"release leaves the pending intent for a successor": release,
+		"restart begins anew and fences the owner":          restart,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -337,4 +338,45 @@ func release(t *testing.T, s checkpoint.Store) {
 	}
 	l = update(t, s, checkpoint.Take(l, "successor"))
 	update(t, s, checkpoint.Commit(l, time.Time{}, nil))
+}
+
+func restart(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	l := Fresh("shardId-000000000001")
+	if err := s.Create(ctx, l); err != nil {
+		t.Fatal(err)
+	}
+	update := func(u checkpoint.Update) checkpoint.Lease {
+		t.Helper()
+		next, err := s.Update(ctx, u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return next
+	}
+	l, err := s.Get(ctx, l.Shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := update(checkpoint.Take(l, "w"))
+	pending := update(checkpoint.Prepare(owned, checkpoint.Pending{Position: standpipe.Position{Sequence: "5"}, State: []byte("intent")}))
+	start := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	to := standpipe.Position{Sequence: standpipe.AtTimestamp}
+	if _, err := s.Update(ctx, checkpoint.Restart(pending, to, start, "new")); err == nil {
+		t.Fatal("restarted over a prepared flush")
+	}
+	done := update(checkpoint.Commit(pending, start, nil))
+	anew := update(checkpoint.Restart(done, to, start, "new"))
+	stored, err := s.Get(ctx, l.Shard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []checkpoint.Lease{anew, stored} {
+		if got.Checkpoint != to || !got.StartTime.Equal(start) || got.Incarnation != "new" || got.Commits != 0 || got.Owner != "" || !got.Seen.IsZero() || got.Epoch != done.Epoch+1 {
+			t.Errorf("lease %+v", got)
+		}
+	}
+	if _, err := s.Update(ctx, checkpoint.Advance(done, standpipe.Position{Sequence: "6"}, start, nil)); err == nil {
+		t.Error("the former owner still writes")
+	}
 }

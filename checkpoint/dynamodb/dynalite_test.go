@@ -119,6 +119,7 @@ var (
 			OwnerSwitched: rapid.Bool().Draw(t, "switched"), Checkpoint: maybe(t, positions, "new checkpoint"), Pending: pendings.Draw(t, "new pending"),
 			ClearPending: rapid.Bool().Draw(t, "clear"), Flush: maybe(t, small, "new flush"), Commits: maybe(t, small, "new commits"),
 			Children: rapid.SampledFrom([][]standpipe.ShardID{nil, {}, {"shardId-3"}, {"shardId-3", "shardId-4"}}).Draw(t, "new children"), Seen: maybe(t, times, "new seen"), Gaps: rapid.SampledFrom(gaps).Draw(t, "new gaps"),
+			Incarnation: maybe(t, owners, "new incarnation"), StartTime: maybe(t, times, "new start"),
 		}
 	})
 )

@@ -159,6 +159,12 @@ func changeOf(e *expression, c checkpoint.Change) {
 	if c.Seen != nil {
 		putOrDrop(e, kcl.Seen, *c.Seen)
 	}
+	if c.Incarnation != nil {
+		putOrDrop(e, kcl.Incarnation, *c.Incarnation)
+	}
+	if c.StartTime != nil {
+		putOrDrop(e, kcl.StartTime, *c.StartTime)
+	}
 	if n := len(c.Gaps); n > 0 {
 		e.increase(kcl.Gaps, n)
 		e.put(kcl.LastGap, kcl.EncodeGap(c.Gaps[n-1]))

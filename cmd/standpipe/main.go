@@ -25,6 +25,9 @@ type cli struct {
 	Gateway     gatewayCommand     `cmd:"" help:"Serve a REST API in front of Kinesis, as API Gateway does."`
 	Tail        tailCommand        `cmd:"" help:"Follow the records of a stream."`
 	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
+	Verify      verifyCommand      `cmd:"" help:"Prove an archive whole, or name what is wrong and what mends it."`
+	Replay      replayCommand      `cmd:"" help:"Restore missing objects from the stream, or deliver a range once more."`
+	Checkpoint  checkpointCommand  `cmd:"" help:"Show, set or export how far each shard is delivered."`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
 	ImportKCL   importKCLCommand   `cmd:"" name:"import-kcl" help:"Take a KCL application's lease table over, or copy it."`

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -36,6 +35,8 @@ type service struct {
 	cfg    *config.Config
 	log    *zap.Logger
 	worker *delivery.Worker
+	store  checkpoint.Store
+	sink   sink.Sink
 	budget *delivery.Budget
 	status *status.Server
 	// registry holds the metrics of everything in the process.
@@ -69,10 +70,11 @@ func newService(ctx context.Context, c *config.Config, settings aws.Config, log 
 		return nil, err
 	}
 	s.close = append(s.close, store.Close)
-	target, err := s.openSink(settings)
+	target, closeSink, err := openSink(c, settings)
 	if err != nil {
 		return nil, err
 	}
+	s.close = append(s.close, closeSink)
 	client := kinesisClient(c, settings)
 	s.close = append(s.close, func() error { client.Close(); return nil })
 	s.registry = prometheus.NewRegistry()
@@ -80,7 +82,7 @@ func newService(ctx context.Context, c *config.Config, settings aws.Config, log 
 		Stream: delivery.Kinesis{Client: client}, Store: store, Sink: target, Keyer: keyer, Codec: codec,
 		Slots: sink.NewSlots(0), Budget: s.budget, Logger: log, Registerer: s.registry,
 	})
-	s.dest = target.Location()
+	s.store, s.sink, s.dest = store, target, target.Location()
 	s.status, err = status.New(status.Config{
 		Addr: c.Standpipe.StatusAddress, Registry: s.registry, Reporter: s, Health: s.worker, Build: build(), Logger: log,
 	})
@@ -154,39 +156,37 @@ func tableOf(c *config.Config, settings aws.Config, name string) *dynamodb.Table
 	return dynamodb.NewTable(settings, name)
 }
 
-func (s *service) openSink(settings aws.Config) (sink.Sink, error) {
-	if dir := s.cfg.Standpipe.Folder; dir != "" {
+// openSink opens the destination of a configuration and says how to close it.
+func openSink(c *config.Config, settings aws.Config) (sink.Sink, func() error, error) {
+	if dir := c.Standpipe.Folder; dir != "" {
 		f, err := folder.Open(dir)
 		if err != nil {
-			return nil, &standpipe.Error{
+			return nil, nil, &standpipe.Error{
 				Class: standpipe.Fatal, Op: "open the destination " + dir, Err: err,
 				Hint: "Standpipe.Folder must name a folder this user may write",
 			}
 		}
-		s.close = append(s.close, f.Close)
-		return f, nil
+		return f, f.Close, nil
 	}
-	endpoint := s.cfg.Standpipe.Endpoint
-	if endpoint.S3 != "" {
-		settings.BaseEndpoint = &endpoint.S3
-	}
-	client := s3.NewClient(settings)
-	if endpoint.S3 != "" && !endpoint.PathStyle {
-		client = awss3.New(client.Options(), func(o *awss3.Options) { o.UsePathStyle = false })
-	}
-	return s3.New(client, s.cfg.ExtendedS3DestinationConfiguration.Bucket(), s3.Options{}), nil
+	nothing := func() error { return nil }
+	return s3.New(bucketClient(c, settings), c.ExtendedS3DestinationConfiguration.Bucket(), s3.Options{}), nothing, nil
 }
 
 // kinesisClient reads the stream in its own region, whatever the environment's.
 func kinesisClient(c *config.Config, settings aws.Config) *consumer.Client {
+	limits := consumer.DefaultLimits()
+	limits.MaxPerSecond = float64(c.Standpipe.MaxReadsPerSecond)
+	return kinesisReader(c, settings, limits)
+}
+
+// kinesisReader is kinesisClient with a pace of its own.
+func kinesisReader(c *config.Config, settings aws.Config, limits consumer.Limits) *consumer.Client {
 	source := c.KinesisStreamSourceConfiguration
 	settings.Region = source.Region()
 	if u := c.Standpipe.Endpoint.Kinesis; u != "" {
 		settings.BaseEndpoint = &u
 	}
 	stream := streamID(source, settings)
-	limits := consumer.DefaultLimits()
-	limits.MaxPerSecond = float64(c.Standpipe.MaxReadsPerSecond)
 	return consumer.NewClient(settings, stream, consumer.WithLimits(limits), consumer.WithKinesisOptions(func(o *kinesis.Options) {
 		o.ClientLogMode = 0 // never bodies
 	}))

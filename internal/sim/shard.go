@@ -37,7 +37,11 @@ type Reader struct {
 func (s *Shard) Open(c *Client, from consumer.Start) *Reader {
 	r := &Reader{shard: s, client: c}
 	if !from.Position.AtStart() {
-		for r.next < len(s.Records) && standpipe.CompareSequence(string(s.Records[r.next].Sequence), from.Position.Sequence) <= 0 {
+		done := 0
+		if from.At {
+			done = -1
+		}
+		for r.next < len(s.Records) && standpipe.CompareSequence(string(s.Records[r.next].Sequence), from.Position.Sequence) <= done {
 			r.next++
 		}
 	}

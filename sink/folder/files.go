@@ -146,7 +146,7 @@ type meta struct {
 // and because "a" and "a/b" could not both have a file.
 func metaName(key string) string {
 	h := sha256.Sum256([]byte(key))
-	return path.Join(metaDir, hex.EncodeToString(h[:])+".json")
+	return path.Join(MetaDir, hex.EncodeToString(h[:])+".json")
 }
 
 // writeMeta comes before the object's name: nobody sees an object without its

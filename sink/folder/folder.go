@@ -35,9 +35,11 @@ import (
 	"github.com/standpipe/standpipe/sink"
 )
 
+// MetaDir is where a folder keeps the metadata of its objects.
+const MetaDir = ".standpipe-meta"
+
 const (
 	stagingDir  = ".standpipe-staging"
-	metaDir     = ".standpipe-meta"
 	objectFile  = "object.json"
 	trashPrefix = "discarded-"
 
@@ -75,7 +77,7 @@ func Open(dir string) (*Sink, error) {
 		return nil, classify("open "+abs, err)
 	}
 	s := &Sink{root: root, path: abs}
-	for _, d := range []string{stagingDir, metaDir} {
+	for _, d := range []string{stagingDir, MetaDir} {
 		if err := s.mkdir(d); err != nil {
 			return nil, errors.Join(classify("create "+d+" in "+abs, err), root.Close())
 		}
@@ -373,7 +375,7 @@ func check(ctx context.Context, op, key string) error {
 		bad = "key is longer than 1024 bytes"
 	case !fs.ValidPath(key) || key == "." || strings.ContainsRune(key, 0):
 		bad = "key is not a path below the folder"
-	case first == stagingDir || first == metaDir:
+	case first == stagingDir || first == MetaDir:
 		bad = "key is in a folder that standpipe keeps for itself"
 	default:
 		for segment := range strings.SplitSeq(key, "/") {

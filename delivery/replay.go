@@ -1,0 +1,287 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/manifest"
+	"github.com/standpipe/standpipe/sink"
+)
+
+// A Replay delivers bounded ranges once more, with the parts of the live
+// journey: the same reader, splitter, batches, objects and protocol. It never
+// touches the live leases: Restore needs none, and Deliver has a store of its
+// own. Safe for concurrent use.
+type Replay struct {
+	w *Worker
+	// Interval is the least time between two reads of one shard: what is left of
+	// the five a second that all readers share belongs to the live ones.
+	Interval time.Duration
+}
+
+// NewReplay wires one. Of settings, Start is not looked at.
+func NewReplay(settings Settings, parts Parts, interval time.Duration) *Replay {
+	return &Replay{w: NewWorker(settings, parts), Interval: interval}
+}
+
+// ErrTrimmed says that retention has taken records of the range.
+var ErrTrimmed = errors.New("the records have left the stream's retention")
+
+// shard is one that reads and writes, and owns nothing.
+func (r *Replay) shard(m manifest.Manifest, info standpipe.Shard) *shard {
+	s := newShard(r.w, checkpoint.Lease{
+		Shard: m.Shard, Checkpoint: standpipe.Position{Sequence: standpipe.TrimHorizon}, Incarnation: m.Incarnation, StreamCreated: m.Created,
+	}, info)
+	open := s.open
+	s.open = func(from consumer.Start) Source { return &paced{Source: open(from), every: r.Interval} }
+	return s
+}
+
+// Digest reads a manifest's records again and returns the digest of their
+// lines and how many they are. ErrTrimmed in its chain when they are gone.
+func (r *Replay) Digest(ctx context.Context, m manifest.Manifest, info standpipe.Shard) (d standpipe.Digest, records int64, err error) {
+	s := r.shard(m, info)
+	defer s.drop()
+	i, plan, err := prepared(m)
+	if err != nil {
+		return d, 0, err
+	}
+	err = s.reread(ctx, i, plan, func(_ *sink.Encoder, _, skip int64, rec *standpipe.Record) {
+		records++
+		s.splitter.each(rec, skip, func(line []byte, _ bool) { d.Add(line) })
+	})
+	return d, records, err
+}
+
+// Restore makes objects of a manifest again, under their own keys: the records
+// of exactly their ordinals. Nothing becomes visible unless its lines are those
+// that the manifest proves. Two that restore the same object at once write the
+// same lines under the same key. replace overwrites what is there.
+func (r *Replay) Restore(ctx context.Context, m manifest.Manifest, info standpipe.Shard, lost []int, replace bool) error {
+	s := r.shard(m, info)
+	defer s.drop()
+	i, plan, err := prepared(m)
+	if err != nil {
+		return err
+	}
+	f := refill{shard: s, plan: plan, lost: lost, digests: make([]standpipe.Digest, len(lost))}
+	for _, n := range lost {
+		f.writers = append(f.writers, s.restored(m, m.Objects[n], replace))
+	}
+	s.rebuilt = f.writers
+	if err := s.reread(ctx, i, plan, f.each); err != nil {
+		return err
+	}
+	for k, n := range lost { // all of them first: a changed setting changes every one
+		if err := same(m.Objects[n], f.digests[k], f.writers[k].Raw()); err != nil {
+			return err
+		}
+	}
+	for len(s.rebuilt) > 0 {
+		if err := s.publishRestored(ctx, i, s.rebuilt[0], replace); err != nil {
+			return err
+		}
+		s.rebuilt = s.rebuilt[1:]
+		s.account()
+	}
+	return nil
+}
+
+// restored opens an object under the key it had.
+func (s *shard) restored(m manifest.Manifest, o manifest.Object, whole bool) *sink.Writer {
+	var options sink.WriterOptions
+	if whole {
+		options.PartSize = sink.WholePart
+	}
+	return sink.NewWriter(s.parts.Sink, s.parts.Codec, sink.Object{
+		Key: o.Key, ContentEncoding: s.parts.Codec.ContentEncoding(),
+		Metadata: map[string]string{manifest.MetaIntent: m.Intent, "standpipe-shard": string(m.Shard)},
+	}, options)
+}
+
+func (s *shard) publishRestored(ctx context.Context, i Intent, w *sink.Writer, replace bool) error {
+	if replace {
+		if err := s.end(ctx, w); err != nil {
+			return err
+		}
+		limit := dataLimit * time.Duration(1+w.Size()/sink.DefaultPartSize)
+		return s.protocol.hold.do(ctx, "put "+w.Object().Key, limit, w.Put)
+	}
+	up, err := s.finish(ctx, w)
+	if err != nil {
+		return err
+	}
+	switch fate, err := s.protocol.publishOne(ctx, i, up); {
+	case err != nil:
+		return err
+	case fate == dead:
+		return &standpipe.Error{
+			Class: standpipe.Retryable, Op: "restore " + up.Key, Err: sink.ErrNoUpload, Hint: "run it again: what is restored stays",
+		}
+	}
+	return nil
+}
+
+// same holds what was read again to what the manifest proves.
+func same(o manifest.Object, d standpipe.Digest, raw int64) error {
+	if d.Lines == o.Lines && d.Sum() == o.Hash && raw == o.Bytes {
+		return nil
+	}
+	return &standpipe.Error{
+		Class: standpipe.Fatal, Op: "restore " + o.Key,
+		Err: fmt.Errorf("its records give %d lines of %d bytes with hash %s, the manifest says %d of %d with %s",
+			d.Lines, raw, d.Sum(), o.Lines, o.Bytes, o.Hash),
+		Hint: "nothing was written: set Standpipe.RecordFormat and Standpipe.Deaggregation as they were when it was delivered",
+	}
+}
+
+// prepared is a manifest as the intent and the plan that it came from, as far
+// as reading the range again needs them.
+func prepared(m manifest.Manifest) (Intent, Plan, error) {
+	i := Intent{Version: intentVersion, Rev: m.Rev, Base: m.Previous, Last: m.Last, Number: m.Number}
+	if _, err := fmt.Sscanf(m.Intent, "%d-%d-%s", &i.ID.Epoch, &i.ID.Flush, &i.ID.Random); err != nil {
+		return i, Plan{}, &standpipe.Error{
+			Class: standpipe.Fatal, Op: fmt.Sprintf("read manifest %d of %s", m.Number, m.Shard),
+			Err: fmt.Errorf("its intent %q is no name of one", m.Intent),
+		}
+	}
+	p := Plan{Origin: m.Origin, First: m.First, Records: m.Counts.Records, Dropped: m.Counts.Dropped, Raw: m.Raw}
+	for _, o := range m.Objects {
+		p.Objects = append(p.Objects, PlannedObject{Upload: sink.Upload{Object: sink.Object{Key: o.Key}}, Contents: o.Contents, Ordinals: o.Ordinals})
+	}
+	return i, p, nil
+}
+
+// An End bounds a range of a shard. The zero End is the end of the shard.
+type End struct {
+	// Sequence is the last record of the range.
+	Sequence string `json:"seq,omitempty"`
+	// Time ends the range before the first record that arrived then or later,
+	// which is where a reader that starts AT_TIMESTAMP begins.
+	Time time.Time `json:"time,omitzero"`
+}
+
+// errReached ends reading at the end of the range.
+var errReached = errors.New("the end of the range is reached")
+
+// Deliver delivers a range of one shard by the live protocol, with the lease in
+// parts.Store, which is not the live one. It goes on where that lease stands, so
+// a range that was interrupted is resumed and one that is done stays as it is.
+// done says that the end was reached; without it ctx ended, and what had been
+// read is committed.
+func (r *Replay) Deliver(ctx context.Context, info standpipe.Shard, from consumer.Start, end End) (done bool, err error) {
+	w := r.w
+	if err := w.describe(ctx); err != nil {
+		return false, fmt.Errorf("describe the stream: %w", err)
+	}
+	if err := w.create(ctx, info, from); err != nil {
+		return false, err
+	}
+	lease, err := w.parts.Store.Get(ctx, info.ID)
+	if err != nil {
+		return false, fmt.Errorf("read lease of %s: %w", info.ID, err)
+	}
+	if lease.Checkpoint.AtEnd() {
+		return true, nil
+	}
+	s := newShard(w, lease, info)
+	// The range is a part of one shard: its children are ranges of their own.
+	s.spawn = func(context.Context, *holder, standpipe.ShardID, []standpipe.Shard) ([]standpipe.ShardID, error) {
+		return nil, nil
+	}
+	working, abandon := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abandon(nil)
+	reading, stop := context.WithCancelCause(working)
+	defer stop(nil)
+	defer context.AfterFunc(ctx, func() {
+		stop(context.Cause(ctx))
+		time.AfterFunc(w.settings.DrainTimeout, func() { abandon(errDrainTimeout) })
+	})()
+	open := s.open
+	s.open = func(at consumer.Start) Source {
+		// A lease says what is done; until the first commit it cannot say that
+		// the record it names is not.
+		at.At = from.At && s.lease().Commits == 0
+		return &bounded{Source: &paced{Source: open(at), every: r.Interval}, end: end, stop: stop}
+	}
+	if err := s.protocol.take(working, w.settings.Worker); err != nil {
+		return false, err
+	}
+	reason, err := s.run(reading, working)
+	switch {
+	case err != nil:
+		return false, err
+	case reason == standpipe.StopShardEnd || errors.Is(context.Cause(reading), errReached):
+		return true, nil
+	}
+	return false, context.Cause(ctx)
+}
+
+// paced reads no more often than every so often. It belongs to one goroutine.
+type paced struct {
+	Source
+	every time.Duration
+	next  time.Time
+}
+
+func (p *paced) Ready() time.Time {
+	if ready := p.Source.Ready(); ready.After(p.next) {
+		return ready
+	}
+	return p.next
+}
+
+func (p *paced) Fetch(ctx context.Context, room int64) error {
+	p.next = time.Now().Add(p.every)
+	return p.Source.Fetch(ctx, room)
+}
+
+// bounded ends at the end of a range. It belongs to one goroutine.
+type bounded struct {
+	Source
+	end  End
+	stop context.CancelCauseFunc
+}
+
+// tipSlack is how much later than the end of the range a page must have been
+// read that shows nothing more: clocks differ.
+const tipSlack = 10 * time.Second
+
+func (b *bounded) Decode() (*consumer.Page, error) {
+	page, err := b.Source.Decode()
+	if err != nil || b.end == (End{}) {
+		return page, err
+	}
+	reached := false
+	for k := range page.Records {
+		if b.passed(&page.Records[k]) {
+			page.Records, reached = page.Records[:k], true
+			break
+		}
+	}
+	n := len(page.Records)
+	switch {
+	case reached, n > 0 && string(page.Records[n-1].Sequence) == b.end.Sequence:
+		page.End, page.Children = false, nil
+		b.stop(errReached)
+	case n == 0 && !page.End && page.Behind == 0 && b.past(page.ReadAt):
+		b.stop(errReached) // nothing came until now, so nothing of the range will
+	}
+	return page, nil
+}
+
+func (b *bounded) passed(r *standpipe.Record) bool {
+	if b.end.Sequence != "" && standpipe.CompareSequence(string(r.Sequence), b.end.Sequence) > 0 {
+		return true
+	}
+	return !b.end.Time.IsZero() && !r.Arrival.Before(b.end.Time)
+}
+
+func (b *bounded) past(now time.Time) bool {
+	return b.end.Time.IsZero() || now.After(b.end.Time.Add(tipSlack))
+}

@@ -1,0 +1,4 @@
+// Package replay reads the settings by itself.
+package replay
+
+import _ "github.com/standpipe/standpipe/config"

@@ -1,0 +1,4 @@
+// Package verify asks the code that wrote it.
+package verify
+
+import _ "github.com/standpipe/standpipe/delivery"

@@ -1,0 +1,244 @@
+package replay_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/archive"
+	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/delivery"
+	"github.com/standpipe/standpipe/manifest"
+	"github.com/standpipe/standpipe/replay"
+	"github.com/standpipe/standpipe/verify"
+)
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func hour(h int) time.Time { return time.Date(2026, 11, 22, h, 0, 0, 0, time.UTC) }
+
+func shardName(n int) standpipe.ShardID { return standpipe.ShardID(fmt.Sprintf("shardId-%012d", n)) }
+
+func TestPointsAreReadAsPeopleWriteThem(t *testing.T) {
+	for text, want := range map[string]replay.Point{
+		"":                          {},
+		"trim_horizon":              {},
+		"NOW":                       {Time: now},
+		"24h":                       {Time: now.Add(-24 * time.Hour)},
+		"-90m":                      {Time: now.Add(-90 * time.Minute)},
+		"2026-11-22T11:00:00+01:00": {Time: hour(10)},
+		"4711":                      {Sequence: "4711"},
+		"after:4711":                {Sequence: "4711", After: true},
+	} {
+		got, err := replay.ParsePoint(text, now)
+		if err != nil || got.Sequence != want.Sequence || got.After != want.After || !got.Time.Equal(want.Time) {
+			t.Errorf("%q is %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"yesterday", "2026-11-22", "after:", "after:x", "0815x", "-"} {
+		if got, err := replay.ParsePoint(text, now); err == nil {
+			t.Errorf("%q was read as %+v", text, got)
+		}
+	}
+}
+
+func TestARangeThatEndsBeforeItBeginsIsRefused(t *testing.T) {
+	at := func(seq string) replay.Point {
+		return replay.Point{Shards: map[standpipe.ShardID]standpipe.Position{shardName(0): {Sequence: seq}}}
+	}
+	for _, r := range [][2]replay.Point{
+		{{Time: hour(11)}, {Time: hour(10)}},
+		{{Time: hour(10)}, {Time: hour(10)}},
+		{{Sequence: "100"}, {Sequence: "99"}},
+		{{Sequence: "99", After: true}, {Sequence: "99"}},
+		{at("100"), at("99")},
+	} {
+		if err := replay.Ordered(r[0], r[1]); !errors.Is(err, replay.ErrBackwards) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	for _, r := range [][2]replay.Point{
+		{{}, {}},
+		{{Time: hour(10)}, {Time: hour(11)}},
+		{{Sequence: "99"}, {Sequence: "99"}}, // one record
+		{{Sequence: "99"}, {Sequence: "100"}},
+		{at("99"), at("100")},
+	} {
+		if err := replay.Ordered(r[0], r[1]); err != nil {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+}
+
+// chains writes the manifests of two shards, one for each hour from 1 to 10;
+// number n covers the records 10n+1 to 10n+10.
+func chains(t *testing.T) archive.Store {
+	dir := t.TempDir()
+	for s := range 2 {
+		for n := 1; n <= 10; n++ {
+			m := manifest.Manifest{
+				Version: manifest.Version, Number: int64(n), Intent: "1-1-aa", Reason: standpipe.SealAge,
+				Origin:   manifest.Origin{Stream: "s", Incarnation: "i", Shard: shardName(s)},
+				Previous: standpipe.Position{Sequence: fmt.Sprint(10 * n)}, First: fmt.Sprint(10*n + 1), Last: standpipe.Position{Sequence: fmt.Sprint(10*n + 10)},
+				Counts: manifest.Counts{Records: 10},
+				Objects: []manifest.Object{{Key: fmt.Sprintf("raw/%d-%d", s, n), Contents: manifest.Contents{
+					Records: 10, Hash: fmt.Sprintf("%032d", 0), First: fmt.Sprint(10*n + 1), Last: fmt.Sprint(10*n + 10), ArrivalMin: hour(n), ArrivalMax: hour(n + 1).Add(-time.Millisecond),
+				}}},
+			}
+			if err := m.Sum(); err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(dir, filepath.FromSlash(manifest.Key(m.Origin, m.Number)))
+			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, m.Encode(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s, err := archive.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func numbers(t *testing.T, s archive.Store, r replay.Range) map[standpipe.ShardID][]int64 {
+	t.Helper()
+	got := map[standpipe.ShardID][]int64{}
+	err := replay.Plan(context.Background(), s, r, func(one replay.Slice) error {
+		for _, key := range one.Manifests {
+			_, shard, n, ok := manifest.ParseKey(key)
+			if !ok || shard != one.Shard || one.ID != one.Manifests[0] {
+				t.Errorf("slice %+v", one)
+			}
+			got[shard] = append(got[shard], n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestAPlanHasTheManifestsThatTouchTheRange(t *testing.T) {
+	s := chains(t)
+	at := func(seq string) replay.Point {
+		return replay.Point{Shards: map[standpipe.ShardID]standpipe.Position{shardName(0): {Sequence: seq}, shardName(1): {Sequence: standpipe.TrimHorizon}}}
+	}
+	only := []standpipe.ShardID{shardName(0)}
+	for name, c := range map[string]struct {
+		r    replay.Range
+		want []int64 // of shard 0
+	}{
+		"everything":             {replay.Range{}, []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}},
+		"an hour":                {replay.Range{From: replay.Point{Time: hour(3)}, To: replay.Point{Time: hour(4)}}, []int64{3}},
+		"across an hour":         {replay.Range{From: replay.Point{Time: hour(3).Add(time.Minute)}, To: replay.Point{Time: hour(4).Add(time.Minute)}}, []int64{3, 4}},
+		"one record":             {replay.Range{From: replay.Point{Sequence: "35"}, To: replay.Point{Sequence: "35"}, Shards: only}, []int64{3}},
+		"after the last of one":  {replay.Range{From: replay.Point{Sequence: "40", After: true}, To: replay.Point{Sequence: "41"}, Shards: only}, []int64{4}},
+		"at the last of one":     {replay.Range{From: replay.Point{Sequence: "40"}, To: replay.Point{Sequence: "41"}, Shards: only}, []int64{3, 4}},
+		"from a checkpoint":      {replay.Range{From: at("90")}, []int64{9, 10}},
+		"up to a checkpoint":     {replay.Range{To: at("30")}, []int64{1, 2}},
+		"nothing after the last": {replay.Range{From: replay.Point{Time: hour(11)}}, nil},
+		"named, in any order":    {replay.Range{Manifests: []string{key(7), key(2), key(7)}}, []int64{2, 7}},
+	} {
+		got := numbers(t, s, c.r)
+		if !slices.Equal(got[shardName(0)], c.want) {
+			t.Errorf("%s: %v, want %v", name, got[shardName(0)], c.want)
+		}
+	}
+}
+
+func key(n int64) string {
+	return manifest.Key(manifest.Origin{Stream: "s", Incarnation: "i", Shard: shardName(0)}, n)
+}
+
+func TestSlicesAreBoundedAndOfOneChain(t *testing.T) {
+	var keys []string
+	for n := range int64(250) {
+		keys = append(keys, key(n+1))
+	}
+	var sizes []int
+	err := replay.Plan(t.Context(), nil, replay.Range{Manifests: keys}, func(s replay.Slice) error {
+		sizes = append(sizes, len(s.Manifests))
+		return nil
+	})
+	if err != nil || !slices.Equal(sizes, []int{100, 100, 50}) {
+		t.Errorf("%v, %v", sizes, err)
+	}
+	if err := replay.Plan(t.Context(), nil, replay.Range{Manifests: []string{"rawdata/x.gz"}}, nil); err == nil {
+		t.Error("a data object was taken for a manifest")
+	}
+}
+
+func TestShardsAreCutWhereThePointsSay(t *testing.T) {
+	listed := []standpipe.Shard{{ID: shardName(0)}, {ID: shardName(1)}}
+	cut := replay.Point{Time: hour(10)}
+	before, err := replay.Ranges(listed, replay.Range{To: cut}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := replay.Ranges(listed, replay.Range{From: cut}, now)
+	if err != nil || len(before) != 2 || len(after) != 2 {
+		t.Fatal(before, after, err)
+	}
+	// One ends where the other begins, and the second ends now.
+	if before[0].End != (delivery.End{Time: hour(10)}) || before[0].From.Position.Sequence != standpipe.TrimHorizon ||
+		after[0].From.Time != hour(10) || after[0].From.Position.Sequence != standpipe.AtTimestamp || after[0].End != (delivery.End{Time: now}) {
+		t.Errorf("%+v %+v", before[0], after[0])
+	}
+	one, err := replay.Ranges(listed, replay.Range{From: replay.Point{Sequence: "5"}, To: replay.Point{Sequence: "9"}, Shards: []standpipe.ShardID{shardName(1)}}, now)
+	if err != nil || len(one) != 1 || one[0].From != (consumer.Start{Position: standpipe.Position{Sequence: "5"}, At: true}) || one[0].End.Sequence != "9" {
+		t.Errorf("%+v, %v", one, err)
+	}
+	exported := replay.Point{Shards: map[standpipe.ShardID]standpipe.Position{shardName(0): {Sequence: standpipe.ShardEnd}, shardName(1): {Sequence: "7"}}}
+	rest, err := replay.Ranges(listed, replay.Range{From: exported}, now)
+	if err != nil || len(rest) != 1 || rest[0].Shard.ID != shardName(1) || rest[0].From.At {
+		t.Errorf("after an export: %+v, %v", rest, err)
+	}
+	for _, bad := range []replay.Range{{From: replay.Point{Sequence: "5"}}, {Shards: []standpipe.ShardID{"gone"}}} {
+		if got, err := replay.Ranges(listed, bad, now); err == nil {
+			t.Errorf("%+v gave %+v", bad, got)
+		}
+	}
+}
+
+func TestAReportIsTakenForWhatCanBeMended(t *testing.T) {
+	report := verify.Report{Schema: verify.Schema, Deep: true, Findings: []verify.Finding{
+		{Kind: verify.Missing, Manifest: "a", Key: "x"},
+		{Kind: verify.Altered, Manifest: "b", Key: "y"},
+		{Kind: verify.Unreadable, Manifest: "c"},
+		{Kind: verify.Gap, Manifest: "d"},
+		{Kind: verify.Foreign, Key: "z"},
+	}}
+	encode := func(r verify.Report) []byte {
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	manifests, deep, left, err := replay.FromReport(encode(report))
+	if err != nil || !deep || !slices.Equal(manifests, []string{"a", "b"}) || len(left) != 3 {
+		t.Errorf("%v, %v, %v, %v", manifests, deep, left, err)
+	}
+	whole, _, _, err := replay.FromReport(encode(verify.Report{Schema: verify.Schema}))
+	if err != nil || whole == nil || len(whole) > 0 {
+		t.Errorf("a whole archive: %v, %v: nil would mean everything", whole, err)
+	}
+	report.Unlisted = 1
+	for _, bad := range [][]byte{encode(report), []byte("{}"), []byte("x")} {
+		if _, _, _, err := replay.FromReport(bad); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}
