@@ -235,3 +235,16 @@ func (s *Sketch) Estimate() int {
 	}
 	return int(math.Round(-Buckets * math.Log(1-float64(k)/Buckets)))
 }
+
+// Reset makes the sketch empty.
+func (s *Sketch) Reset() {
+	clear(s.cells)
+	s.buckets = [Buckets]bucket{}
+}
+
+// Clone returns a copy.
+func (s *Sketch) Clone() *Sketch {
+	c := *s
+	c.cells = append([]cell(nil), s.cells...)
+	return &c
+}
