@@ -62,8 +62,7 @@ func (r *Report) fill(c *Config, inv *inventory, json bool, t *tally) {
 	r.Hours = hours(c, t)
 }
 
-// hours are the totals by hour, without holes between the first and the last
-// of a run of at most a year.
+// hours are the totals of the hours that have objects.
 func hours(c *Config, t *tally) []Hour {
 	all := []Hour{}
 	for at, n := range t.hours {
@@ -74,11 +73,16 @@ func hours(c *Config, t *tally) []Hour {
 		}
 		all = append(all, Hour{Start: start, A: n[A].lines, B: n[B].lines, Delta: n[A].lines - n[B].lines, Halo: !core})
 	}
+	return running(all)
+}
+
+// running sorts hours and sums up their deltas.
+func running(all []Hour) []Hour {
 	slices.SortFunc(all, func(a, b Hour) int { return a.Start.Compare(b.Start) })
-	var running int64
+	var sum int64
 	for i := range all {
-		running += all[i].Delta
-		all[i].Running = running
+		sum += all[i].Delta
+		all[i].Running = sum
 	}
 	return all
 }

@@ -30,13 +30,14 @@ type locator struct {
 	filter [1 << 16]uint64 // a bit for each hash, by its low 22 bits
 	found  map[sketch.Hash]*found
 
-	mu    sync.Mutex
-	texts int
+	mu       sync.Mutex
+	texts    int
+	problems []Problem
 }
 
 // locate reads both sides again and finds the hashes. Of the first detailed ones
 // it keeps places and text.
-func locate(ctx context.Context, c *Config, inv *inventory, json bool, hashes []sketch.Hash, detailed int) (map[sketch.Hash]*found, error) {
+func locate(ctx context.Context, c *Config, inv *inventory, json bool, hashes []sketch.Hash, detailed int) (map[sketch.Hash]*found, []Problem, error) {
 	l := &locator{c: c, found: make(map[sketch.Hash]*found, len(hashes))}
 	for i, h := range hashes {
 		l.filter[h.Lo>>6&0xffff] |= 1 << (h.Lo & 63)
@@ -48,25 +49,32 @@ func locate(ctx context.Context, c *Config, inv *inventory, json bool, hashes []
 	}
 	if len(hashes) > 0 {
 		if err := p.run(ctx); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return l.found, nil
+	slices.SortFunc(l.problems, compareProblems)
+	return l.found, l.problems, nil
 }
 
 func (l *locator) begin(_ int, o object) (func(sketch.Hash, []byte, spot), func(read)) {
 	return func(h sketch.Hash, record []byte, at spot) {
-		if l.filter[h.Lo>>6&0xffff]&(1<<(h.Lo&63)) == 0 {
-			return
+			if l.filter[h.Lo>>6&0xffff]&(1<<(h.Lo&63)) == 0 {
+				return
+			}
+			f := l.found[h] // the map itself does not change
+			if f == nil {
+				return
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.note(f, o, record, at)
+		}, func(r read) {
+			if r.err != nil {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.problems = append(l.problems, problemOf(o, r.err))
+			}
 		}
-		f := l.found[h] // the map itself does not change
-		if f == nil {
-			return
-		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.note(f, o, record, at)
-	}, func(read) {}
 }
 
 func (l *locator) note(f *found, o object, record []byte, at spot) {

@@ -119,7 +119,7 @@ func (r *run) take(f finding) {
 // spill counts on disk and locates only what will be shown.
 func (r *run) spill(ctx context.Context) error {
 	r.report.Method.Spilled = true
-	err := spill(ctx, r.c, r.inv, r.json, r.tally, func(c copies) {
+	problems, err := spill(ctx, r.c, r.inv, r.json, r.tally, func(c copies) {
 		f := judge(c, r.c.Legal)
 		if len(r.findings) < r.c.kept() {
 			r.take(f)
@@ -127,6 +127,7 @@ func (r *run) spill(ctx context.Context) error {
 		}
 		r.report.Counts.add(f)
 	})
+	r.trouble(problems)
 	if errors.Is(err, errSpill) {
 		r.report.Problems = append(r.report.Problems, Problem{Kind: ProblemSpill, Error: err.Error()})
 		r.found = map[sketch.Hash]*found{}
@@ -144,7 +145,18 @@ func (r *run) spill(ctx context.Context) error {
 }
 
 func (r *run) locate(ctx context.Context, hashes []sketch.Hash) (map[sketch.Hash]*found, error) {
-	return locate(ctx, r.c, r.inv, r.json, hashes, r.c.kept())
+	found, problems, err := locate(ctx, r.c, r.inv, r.json, hashes, r.c.kept())
+	r.trouble(problems)
+	return found, err
+}
+
+// trouble adds what a later pass could not read to what the first one could not.
+func (r *run) trouble(problems []Problem) {
+	for _, p := range problems {
+		if !slices.ContainsFunc(r.report.Problems, func(q Problem) bool { return q.Side == p.Side && q.Key == p.Key }) {
+			r.report.Problems = append(r.report.Problems, p)
+		}
+	}
 }
 
 // show lists the findings: what is missing first, by place.

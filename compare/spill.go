@@ -41,7 +41,7 @@ func (c copies) all(s Side) int64 { return c.core[s] + c.halo[s] }
 // spill counts the records of all buckets that differ, on disk, and calls each
 // for every hash of which the sides have different numbers, in no useful order
 // but the same one each time.
-func spill(ctx context.Context, c *Config, inv *inventory, json bool, t *tally, each func(copies)) error {
+func spill(ctx context.Context, c *Config, inv *inventory, json bool, t *tally, each func(copies)) ([]Problem, error) {
 	differing := 0
 	for b := range sketch.Buckets {
 		if t.sketch.Differs(b) {
@@ -50,27 +50,27 @@ func spill(ctx context.Context, c *Config, inv *inventory, json bool, t *tally, 
 	}
 	records := (t.sides[A].lines + t.sides[B].lines) * int64(differing) / sketch.Buckets
 	if need := records * entrySize; need > c.SpillMax {
-		return fmt.Errorf("%w: about %d lines differ, more than the sketch holds, and to count them would take %d MiB: allow it with --max-spill, or give a larger --capacity",
+		return nil, fmt.Errorf("%w: about %d lines differ, more than the sketch holds, and to count them would take %d MiB: allow it with --max-spill, or give a larger --capacity",
 			errSpill, t.sketch.Estimate(), need>>20+1)
 	}
 	dir, err := os.MkdirTemp(c.SpillDir, "standpipe-compare-")
 	if err != nil {
-		return fmt.Errorf("%w: %w: give another --spill-dir", errSpill, err)
+		return nil, fmt.Errorf("%w: %w: give another --spill-dir", errSpill, err)
 	}
 	defer os.RemoveAll(dir)
 	g := &grace{dir: dir, sketch: t.sketch, left: c.SpillMax}
 	defer g.close()
 	if err := g.open(int(min(records/partitionRecords+1, partitionsMax))); err != nil {
-		return err
+		return nil, err
 	}
 	p := &pass{c: c, inv: inv, json: json, phase: PhaseSpill, begin: g.begin}
 	for i := range inv.objects {
 		p.objects = append(p.objects, i)
 	}
 	if err := p.run(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	return g.join(ctx, each)
+	return g.problems, g.join(ctx, each)
 }
 
 // A grace is a hash join: partitions on disk by hash, one at a time in memory.
@@ -80,8 +80,9 @@ type grace struct {
 	parts  []*partition
 	failed atomic.Pointer[error]
 
-	mu   sync.Mutex
-	left int64 // bytes that may still be written
+	mu       sync.Mutex
+	left     int64 // bytes that may still be written
+	problems []Problem
 }
 
 type partition struct {
@@ -120,15 +121,21 @@ func (g *grace) begin(_ int, o object) (func(sketch.Hash, []byte, spot), func(re
 	var entry [entrySize]byte
 	entry[16] = where(o)
 	return func(h sketch.Hash, _ []byte, _ spot) {
-		if !g.sketch.Differs(h.Bucket()) || g.failed.Load() != nil {
-			return
+			if !g.sketch.Differs(h.Bucket()) || g.failed.Load() != nil {
+				return
+			}
+			binary.LittleEndian.PutUint64(entry[:], h.Hi)
+			binary.LittleEndian.PutUint64(entry[8:], h.Lo)
+			if err := g.write(int(h.Lo%uint64(len(g.parts))), entry[:]); err != nil {
+				g.failed.CompareAndSwap(nil, &err)
+			}
+		}, func(r read) {
+			if r.err != nil {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				g.problems = append(g.problems, problemOf(o, r.err))
+			}
 		}
-		binary.LittleEndian.PutUint64(entry[:], h.Hi)
-		binary.LittleEndian.PutUint64(entry[8:], h.Lo)
-		if err := g.write(int(h.Lo%uint64(len(g.parts))), entry[:]); err != nil {
-			g.failed.CompareAndSwap(nil, &err)
-		}
-	}, func(read) {}
 }
 
 func (g *grace) write(at int, entry []byte) error {

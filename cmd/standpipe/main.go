@@ -23,6 +23,7 @@ type cli struct {
 	Produce     produceCommand     `cmd:"" help:"Send files, standard input or generated events to a stream or a URL."`
 	Tail        tailCommand        `cmd:"" help:"Follow the records of a stream."`
 	Cat         catCommand         `cmd:"" help:"Print archived objects as plain lines."`
+	Compare     compareCommand     `cmd:"" help:"Judge two archives of the same stream: safe to cut over?"`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
 	Version     versionCommand     `cmd:"" help:"Say which build this is."`
