@@ -38,7 +38,8 @@ func (compareCommand) Help() string {
 	return `Two archives of the same stream, of standpipe or of Amazon Data Firehose, in any format and cut into
 whatever objects: the lines of A and of B as multisets. By convention A is the archive that is to
 take over and B the one there was; extra copies in B are duplicates of its at-least-once delivery
-and no fault (--at-least-once says otherwise). Both are read once, and again only if they differ.
+and no fault (--at-least-once says otherwise). Both are read once, and again only if they differ. The flags are
+those of compare archives, which may be left out: standpipe compare archives --help lists them.
 
 Exit codes: 0 equal, 1 different, 2 wrong flags, 3 incomplete: something could not be read, changed
 or is too young to judge; 130 interrupted, continue with --resume.
@@ -158,6 +159,18 @@ type compareArchives struct {
 
 	A string `arg:"" help:"The archive that is to take over: s3://bucket/prefix/ or a folder."`
 	B string `arg:"" help:"The archive it is held against."`
+}
+
+func (compareArchives) Help() string {
+	return `What it reads: everything below A and B, or with --from and --to the objects whose names say so.
+Keys are Firehose's and standpipe's, their times in --zone; other names are filed by their folders
+or, failing that, by when they were last changed.
+
+Examples:
+
+    standpipe compare s3://lake/rawdata/ s3://firehose-bucket/rawdata/ --from 2026-11-21T00:00:00Z --to 2026-11-22T00:00:00Z
+    standpipe compare ./lake ./firehose --sample 1/100 --json
+    standpipe compare s3://lake/raw/ s3://old/raw/ --resume`
 }
 
 func (c *compareArchives) Run(ctx context.Context, g *globals, out *console) error {

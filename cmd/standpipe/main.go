@@ -102,5 +102,5 @@ func withCommand(err error) error {
 	if name == nil {
 		return fmt.Errorf("%w; see standpipe --help", err)
 	}
-	return fmt.Errorf("%w; see standpipe %s --help", err, name.Name)
+	return fmt.Errorf("%w; see %s --help", err, name.FullPath())
 }

@@ -21,13 +21,13 @@ type chart struct {
 	Bars                []bar
 	Top                 string
 	First, Middle, Last string
-	Low, High           string
+	Sums                string
 	Zero                string
 	Running             string
 }
 
 type bar struct {
-	X, XB, Wide, Half        int
+	X, XA, XB, Wide, Half    int
 	TopA, HighA, TopB, HighB string
 	Halo                     bool
 	Title                    string
@@ -89,7 +89,10 @@ func draw(bins []compare.Hour, step int) *chart {
 		points = append(points, fmt.Sprintf("%d,%.1f %d,%.1f", i*barWidth, y, (i+1)*barWidth, y))
 	}
 	at := func(h compare.Hour) string { return h.Start.UTC().Format("2006-01-02 15:04") }
-	c.Top, c.Low, c.High = number(top), fmt.Sprintf("%+d", low), fmt.Sprintf("%+d", high)
+	c.Top, c.Sums = number(top), fmt.Sprintf("from %+d to %+d", low, high)
+	if low == high {
+		c.Sums = "0 throughout"
+	}
 	c.Zero = fmt.Sprintf("%.1f", 95-90*share(-low, high-low))
 	c.Running = strings.Join(points, " ")
 	c.First = at(bins[0])
@@ -103,7 +106,7 @@ func draw(bins []compare.Hour, step int) *chart {
 }
 
 func newBar(i int, h compare.Hour, top int64) bar {
-	b := bar{X: i*barWidth + 1, XB: i*barWidth + 5, Wide: barWidth, Half: 4, Halo: h.Halo}
+	b := bar{X: i * barWidth, XA: i*barWidth + 1, XB: i*barWidth + 5, Wide: barWidth, Half: 4, Halo: h.Halo}
 	height := func(n int64) (from, high string) {
 		v := 96 * share(n, top)
 		return fmt.Sprintf("%.2f", 100-v), fmt.Sprintf("%.2f", v)
