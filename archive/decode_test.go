@@ -239,6 +239,21 @@ func TestFormatsNobodyReadsAreNamedAndNotTakenForText(t *testing.T) {
 	}
 }
 
+// A person types a line and wants to see something happen.
+func TestPlainTextIsNotWaitedForBeyondItsFirstBytes(t *testing.T) {
+	typed, terminal := io.Pipe()
+	defer terminal.Close()
+	go func() { _, _ = terminal.Write([]byte("line\n")) }()
+	plain, codec, err := archive.Decode(typed, "standard input")
+	if err != nil || codec != archive.None {
+		t.Fatalf("%s, %v", codec, err)
+	}
+	line := make([]byte, 5)
+	if _, err := io.ReadFull(plain, line); err != nil || string(line) != "line\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
 func TestBytesBehindTheEndAreAnError(t *testing.T) {
 	var d archive.Decoder
 	defer d.Close()
