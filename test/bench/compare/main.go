@@ -33,13 +33,13 @@ func main() {
 	program := flag.String("program", "bin/standpipe", "the program to measure")
 	dir := flag.String("dir", "", "where to write the archives (default: a temporary folder)")
 	flag.Parse()
-	if err := measure(*program, *dir, int64(*gib*(1<<30)), *object<<20, *dropped); err != nil {
+	if err := measure(os.Stdout, *program, *dir, int64(*gib*(1<<30)), *object<<20, *dropped); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func measure(program, parent string, size int64, object, dropped int) error {
+func measure(w io.Writer, program, parent string, size int64, object, dropped int) error {
 	dir, err := os.MkdirTemp(parent, "standpipe-bench-compare-")
 	if err != nil {
 		return err
@@ -54,8 +54,8 @@ func measure(program, parent string, size int64, object, dropped int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-24s %8.2f GiB plain, %7.1f s of one core, %6.0f MiB/s per core\n", "plain gunzip", gibs(plain), cpu.Seconds(), rate(plain, cpu))
-	return compareThem(program, a, b, plain, cpu, dropped)
+	fmt.Fprintf(w, "%-24s %8.2f GiB plain, %7.1f s of one core, %6.0f MiB/s per core\n", "plain gunzip", gibs(plain), cpu.Seconds(), rate(plain, cpu))
+	return compareThem(w, program, a, b, plain, cpu, dropped)
 }
 
 // lineBytes is about the length of a line.
@@ -146,7 +146,7 @@ func used() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func compareThem(program, a, b string, plain int64, gunzip time.Duration, dropped int) error {
+func compareThem(w io.Writer, program, a, b string, plain int64, gunzip time.Duration, dropped int) error {
 	for _, run := range []struct {
 		name string
 		args []string
@@ -176,7 +176,7 @@ func compareThem(program, a, b string, plain int64, gunzip time.Duration, droppe
 			return fmt.Errorf("%s: %w", run.name, err)
 		}
 		bytes := report.Sides[0].PlainBytes + report.Sides[1].PlainBytes
-		fmt.Printf("%-24s %8.2f GiB plain, %7.1f s of one core, %6.0f MiB/s per core (%.2f of gunzip), %5.1f M lines/s per core, %6.1f s, peak %d MiB; %s, %d missing, on disk %v\n",
+		fmt.Fprintf(w, "%-24s %8.2f GiB plain, %7.1f s of one core, %6.0f MiB/s per core (%.2f of gunzip), %5.1f M lines/s per core, %6.1f s, peak %d MiB; %s, %d missing, on disk %v\n",
 			run.name, gibs(bytes), cpu.Seconds(), rate(bytes, cpu), rate(bytes, cpu)/rate(plain, gunzip),
 			float64(report.Sides[0].Lines+report.Sides[1].Lines)/cpu.Seconds()/1e6, took.Seconds(), peakBytes>>20, report.Verdict, report.Counts.MissingInB, report.Method.Spilled)
 		if want := int64(dropped); run.name != "compare, equal" && report.Counts.MissingInB != want {
