@@ -174,7 +174,7 @@ func TestCountsAreThoseOfTheDefinition(t *testing.T) {
 func deal(t fataler, dir string, lines []string, r *rand.Rand, random string) {
 	r.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
 	for i := 0; len(lines) > 0; i++ {
-		n := min(1+r.IntN(3000), len(lines))
+		n := min(1+r.IntN(800), len(lines))
 		body := text(lines[:n])
 		if i%2 == 0 {
 			body = gz(body)
@@ -215,7 +215,7 @@ func spoil(lines []string, dropped, doubled, altered int) ([]string, seeded) {
 func TestSeededDifferencesAreNamedByHashAndPlace(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
 	r := rand.New(rand.NewPCG(1, 2))
-	lines := numbered(20_000)
+	lines := numbered(8_000)
 	spoiled, want := spoil(lines, 31, 44, 9)
 	deal(t, a, slices.Clone(lines), r, "a")
 	deal(t, b, spoiled, r, "b")
@@ -258,16 +258,16 @@ func TestSeededDifferencesAreNamedByHashAndPlace(t *testing.T) {
 func TestMoreDifferencesThanTheSketchHoldsAreCountedOnDisk(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
 	r := rand.New(rand.NewPCG(1, 2))
-	lines := numbered(30_000)
+	lines := numbered(12_000)
 	deal(t, a, slices.Clone(lines), r, "a")
-	deal(t, b, slices.Clone(lines[:20_000]), r, "b")
+	deal(t, b, slices.Clone(lines[:8_000]), r, "b")
 	c := config(t, a, b)
 	c.Capacity, c.Shown = 100, 50
 	got := mustRun(t, c)
-	if !got.Method.Spilled || got.Counts.MissingInB != 10_000 || got.Counts.Distinct != 10_000 || got.Verdict != compare.Different {
+	if !got.Method.Spilled || got.Counts.MissingInB != 4_000 || got.Counts.Distinct != 4_000 || got.Verdict != compare.Different {
 		t.Fatalf("%s %+v", got.Headline, got.Counts)
 	}
-	if len(got.Differences) != 50 || got.Omitted != 9950 || got.Differences[0].Text == "" || len(got.Differences[0].PlacesA) != 1 {
+	if len(got.Differences) != 50 || got.Omitted != 3950 || got.Differences[0].Text == "" || len(got.Differences[0].PlacesA) != 1 {
 		t.Errorf("%d shown, %d omitted, %+v", len(got.Differences), got.Omitted, got.Differences[0])
 	}
 	c.SpillMax = 1000
@@ -382,7 +382,7 @@ func TestAnObjectThatChangesDuringTheRunIsNoPass(t *testing.T) {
 func TestAnInterruptedRunResumesToTheSameReport(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
 	r := rand.New(rand.NewPCG(1, 2))
-	lines := numbered(20_000)
+	lines := numbered(8_000)
 	spoiled, _ := spoil(lines, 5, 6, 7)
 	deal(t, a, slices.Clone(lines), r, "a")
 	deal(t, b, spoiled, r, "b")
@@ -449,13 +449,13 @@ func TestResumeRefusesWhatChanged(t *testing.T) {
 
 func TestASampleIsTheSameOnBothSides(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
-	lines := numbered(20_000)
+	lines := numbered(8_000)
 	deal(t, a, slices.Clone(lines), rand.New(rand.NewPCG(1, 2)), "a")
-	deal(t, b, slices.Clone(lines[:10_000]), rand.New(rand.NewPCG(3, 2)), "b")
+	deal(t, b, slices.Clone(lines[:4_000]), rand.New(rand.NewPCG(3, 2)), "b")
 	c := config(t, a, b)
 	c.Sample = 10
 	got := mustRun(t, c)
-	if n := got.Counts.MissingInB; n < 800 || n > 1200 || got.Counts.MissingInA != 0 || !strings.Contains(strings.Join(got.Limits, " "), "one line in 10") {
+	if n := got.Counts.MissingInB; n < 300 || n > 500 || got.Counts.MissingInA != 0 || !strings.Contains(strings.Join(got.Limits, " "), "one line in 10") {
 		t.Errorf("%+v", got.Counts)
 	}
 }
