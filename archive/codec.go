@@ -37,8 +37,12 @@ func (e *CorruptError) Error() string {
 
 func (e *CorruptError) Unwrap() error { return e.Err }
 
-// headSize is how many bytes the codec is told by.
-const headSize = 32
+// The codec is told by headSize bytes, but only the first signSize are waited
+// for when they cannot begin any: somebody may be typing the rest.
+const (
+	headSize = 32
+	signSize = 4
+)
 
 var (
 	magicGzip   = []byte{0x1f, 0x8b}
@@ -85,6 +89,22 @@ func sniff(head []byte) (Codec, error) {
 		}
 	}
 	return None, nil
+}
+
+// plausible says whether an object that begins with so few bytes may be other
+// than plain text.
+func plausible(sign []byte) bool {
+	for _, magic := range [][]byte{magicGzip, magicZip, magicNoZip, magicXerial, magicFramed} {
+		if n := min(len(magic), len(sign)); n > 0 && bytes.Equal(sign[:n], magic[:n]) {
+			return true
+		}
+	}
+	for _, f := range foreign {
+		if n := min(len(f.magic), len(sign)); n > 0 && string(sign[:n]) == f.magic[:n] {
+			return true
+		}
+	}
+	return isZstd(sign) || len(sign) == signSize && binary.BigEndian.Uint32(sign) <= blockMax
 }
 
 // begins says whether an object begins with magic, or is cut within it.

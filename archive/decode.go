@@ -47,7 +47,10 @@ func (d *Decoder) Decode(r io.Reader, key string) (io.ReadCloser, Codec, error) 
 	} else {
 		d.in.Reset(&d.counted)
 	}
-	head, err := d.in.Peek(headSize)
+	head, err := d.in.Peek(signSize)
+	if err == nil && plausible(head) {
+		head, err = d.in.Peek(headSize)
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, None, err
 	}

@@ -157,7 +157,7 @@ func decode(d *archive.Decoder, r io.Reader) ([]byte, archive.Codec, error) {
 func TestEveryFormatIsToldByItsBytesAndReadWhole(t *testing.T) {
 	var d archive.Decoder
 	defer d.Close()
-	for _, size := range []int{0, 1, 40, 70_000, 700_000} {
+	for _, size := range []int{0, 1, 40, 70_000, 300_000} {
 		for _, e := range encoders {
 			raw := e.encode(text(size))
 			for name, r := range map[string]io.Reader{"whole": bytes.NewReader(raw), "halves": iotest.HalfReader(bytes.NewReader(raw))} {
@@ -182,8 +182,8 @@ func TestACutObjectIsAnErrorThatNamesItAndWhere(t *testing.T) {
 		if e.codec == archive.None {
 			continue
 		}
-		raw, silent := e.encode(text(70_000)), 0
-		for n := 5; n < len(raw); n += 1 + n/200 {
+		raw, silent := e.encode(text(20_000)), 0
+		for n := 5; n < len(raw); n += 1 + n/60 {
 			_, _, err := decode(&d, bytes.NewReader(raw[:n]))
 			if err == nil {
 				silent++
@@ -198,6 +198,16 @@ func TestACutObjectIsAnErrorThatNamesItAndWhere(t *testing.T) {
 		if silent > allowed {
 			t.Errorf("%s: %d cuts passed in silence", e.name, silent)
 		}
+	}
+}
+
+// A block says how long it is: one that ends between two of its chunks is cut.
+func TestAHadoopBlockCutBetweenItsChunksIsAnError(t *testing.T) {
+	whole := hadoop(text(50_000), 50_000, 20_000)
+	first := 8 + int(binary.BigEndian.Uint32(whole[4:]))
+	var d archive.Decoder
+	if _, _, err := decode(&d, bytes.NewReader(whole[:first])); err == nil {
+		t.Error("no error")
 	}
 }
 
@@ -236,6 +246,21 @@ func TestFormatsNobodyReadsAreNamedAndNotTakenForText(t *testing.T) {
 		if got, codec, err := decode(&d, strings.NewReader(line)); err != nil || codec != archive.None || string(got) != line {
 			t.Errorf("%q: %q, %s, %v", line, got, codec, err)
 		}
+	}
+}
+
+// A person types a line and wants to see something happen.
+func TestPlainTextIsNotWaitedForBeyondItsFirstBytes(t *testing.T) {
+	typed, terminal := io.Pipe()
+	defer terminal.Close()
+	go func() { _, _ = terminal.Write([]byte("line\n")) }()
+	plain, codec, err := archive.Decode(typed, "standard input")
+	if err != nil || codec != archive.None {
+		t.Fatalf("%s, %v", codec, err)
+	}
+	line := make([]byte, 5)
+	if _, err := io.ReadFull(plain, line); err != nil || string(line) != "line\n" {
+		t.Errorf("%q, %v", line, err)
 	}
 }
 

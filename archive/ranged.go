@@ -20,6 +20,9 @@ const (
 	stall = 60 * time.Second
 )
 
+// sizeUnknown is the size of an object whose server does not tell it.
+const sizeUnknown = -1
+
 // resumePace spreads the repeats of a broken body over about 10 s.
 var resumePace = backoff.Policy{Min: 200 * time.Millisecond, Max: 5 * time.Second}
 
@@ -95,10 +98,10 @@ func (r *ranged) Read(p []byte) (int, error) {
 		if err == nil {
 			return n, nil
 		}
-		if errors.Is(err, io.EOF) && r.at == r.object.Size {
+		if errors.Is(err, io.EOF) && (r.at == r.object.Size || r.object.Size == sizeUnknown) {
 			return n, io.EOF
 		}
-		if r.at >= r.object.Size && !errors.Is(err, io.EOF) {
+		if r.at == r.object.Size && !errors.Is(err, io.EOF) {
 			// All bytes are here; what failed is the check of their checksum.
 			return n, fmt.Errorf("read %s: %w", r.name, err)
 		}

@@ -90,8 +90,11 @@ func (b *bucket) Open(ctx context.Context, key string) (io.ReadCloser, Object, e
 			return answer{}, b.classify(name, err)
 		}
 		a := answer{body: out.Body, object: Object{
-			Key: key, Size: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified),
+			Key: key, Size: sizeUnknown, ETag: aws.ToString(out.ETag), Modified: aws.ToTime(out.LastModified),
 		}}
+		if out.ContentLength != nil {
+			a.object.Size = *out.ContentLength
+		}
 		if from > 0 && !strings.HasPrefix(aws.ToString(out.ContentRange), fmt.Sprintf("bytes %d-", from)) {
 			out.Body.Close()
 			return answer{}, fmt.Errorf("get %s from byte %d: the server answered with %q", name, from, aws.ToString(out.ContentRange))

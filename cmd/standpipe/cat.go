@@ -18,7 +18,8 @@ type catCommand struct {
 }
 
 func (catCommand) Help() string {
-	return `Compression is told by the first bytes: gzip with any number of members, zstd, else plain.
+	return `Compression is told by the first bytes: gzip with any number of members, zip, zstd, snappy as
+snappy-java ("xerial"), Hadoop or the official framing writes it, else plain.
 A prefix or a folder gives its objects in the order of their keys. It stops at the first error.
 
 Examples:

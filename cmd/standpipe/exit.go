@@ -11,6 +11,8 @@ const (
 	exitFailed      = 1   // it did not work, the error says why
 	exitUsage       = 2   // flags or configuration are wrong; nothing was done
 	exitRejected    = 3   // it worked, but some records were rejected
+	exitIncomplete  = 3   // verify and compare: not everything could be looked at
+	exitDifferent   = 1   // compare, as cmp and diff have it
 	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM before it was done
 )
 

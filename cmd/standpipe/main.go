@@ -28,6 +28,7 @@ type cli struct {
 	Verify      verifyCommand      `cmd:"" help:"Prove an archive whole, or name what is wrong and what mends it."`
 	Replay      replayCommand      `cmd:"" help:"Restore missing objects from the stream, or deliver a range once more."`
 	Checkpoint  checkpointCommand  `cmd:"" help:"Show, set or export how far each shard is delivered."`
+	Compare     compareCommand     `cmd:"" help:"Judge two archives of the same stream: safe to cut over?"`
 	Status      statusCommand      `cmd:"" help:"Show what a running standpipe reads, holds and delivers."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
 	ImportKCL   importKCLCommand   `cmd:"" name:"import-kcl" help:"Take a KCL application's lease table over, or copy it."`
@@ -108,5 +109,5 @@ func withCommand(err error) error {
 	if name == nil {
 		return fmt.Errorf("%w; see standpipe --help", err)
 	}
-	return fmt.Errorf("%w; see standpipe %s --help", err, name.Name)
+	return fmt.Errorf("%w; see %s --help", err, name.FullPath())
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -161,7 +162,7 @@ func (k *replayCommand) job(ctx context.Context, c *config.Config, dir string, r
 	if b, err = json.MarshalIndent(asked, "", " "); err != nil {
 		return j, err
 	}
-	return asked, writeFile(name, b)
+	return asked, writeFile(name, func(w io.Writer) error { _, err := w.Write(b); return err })
 }
 
 // unused refuses a prefix that already holds an archive of which nobody here
@@ -182,18 +183,4 @@ func (k *replayCommand) unused(ctx context.Context, c *config.Config, settings a
 		return usagef("%s holds an archive already: give another --to-prefix, or the --state of the replay that wrote it", place)
 	}
 	return err
-}
-
-// writeFile makes a file that is there whole or not at all.
-func writeFile(name string, b []byte) error {
-	temporary := name + ".new"
-	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return os.Rename(temporary, name)
 }

@@ -15,10 +15,6 @@ import (
 	"github.com/standpipe/standpipe/verify"
 )
 
-// exitIncomplete says that nothing wrong was found, and not everything could be
-// looked at.
-const exitIncomplete = 3
-
 type verifyCommand struct {
 	Config string        `short:"c" placeholder:"FILE" help:"Configuration: its destination is verified, and its stream asked."`
 	Deep   bool          `help:"Read every object: bytes, lines and hashes, not only names and sizes."`

@@ -10,22 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/standpipe/standpipe"
-	"github.com/standpipe/standpipe/cmd/standpipe/internal/decompress"
-	"github.com/standpipe/standpipe/internal/awsclient"
+	"github.com/standpipe/standpipe/archive"
 )
-
-// own is the folder of standpipe's plans and manifests inside an archive.
-const own = "_standpipe/"
 
 // A Reader opens places by name.
 type Reader struct {
@@ -34,8 +28,6 @@ type Reader struct {
 	Stdin io.Reader
 	// Own includes standpipe's own files in prefixes and folders.
 	Own bool
-
-	client *s3.Client
 }
 
 // An Object is one thing to read.
@@ -55,16 +47,26 @@ func (o Object) Copy(ctx context.Context, w io.Writer, lines int64) (int64, erro
 		return 0, err
 	}
 	defer raw.Close()
-	plain, err := decompress.NewReader(raw)
+	plain, _, err := archive.Decode(raw, o.Name)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", o.Name, err)
+		return 0, o.failed(ctx, err)
 	}
 	defer plain.Close()
 	n, err := copyLines(ctx, w, plain, lines)
-	if _, ours := errors.AsType[*writeError](err); err != nil && !ours && ctx.Err() == nil {
-		err = fmt.Errorf("read %s: %w", o.Name, err)
+	return n, o.failed(ctx, err)
+}
+
+// failed names the object in errors that do not.
+func (o Object) failed(ctx context.Context, err error) error {
+	_, ours := errors.AsType[*writeError](err)
+	_, corrupt := errors.AsType[*archive.CorruptError](err)
+	switch {
+	case err == nil, ours, ctx.Err() != nil:
+		return err
+	case corrupt:
+		return fmt.Errorf("read %w", err)
 	}
-	return n, err
+	return fmt.Errorf("read %s: %w", o.Name, err)
 }
 
 // writeError tells a reader that went away from an object that is broken.
@@ -124,7 +126,7 @@ func (r *Reader) Objects(ctx context.Context, place string) iter.Seq2[Object, er
 		bucket, key, _ := strings.Cut(rest, "/")
 		return r.remote(ctx, bucket, key)
 	default:
-		return r.local(strings.TrimPrefix(place, "file://"))
+		return r.local(ctx, strings.TrimPrefix(place, "file://"))
 	}
 }
 
@@ -136,7 +138,7 @@ func failed(err error) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) { yield(Object{}, err) }
 }
 
-func (r *Reader) local(path string) iter.Seq2[Object, error] {
+func (r *Reader) local(ctx context.Context, path string) iter.Seq2[Object, error] {
 	info, err := os.Stat(path)
 	if err != nil {
 		return failed(fmt.Errorf("open %s: %w", path, errors.Unwrap(err)))
@@ -144,30 +146,50 @@ func (r *Reader) local(path string) iter.Seq2[Object, error] {
 	if !info.IsDir() {
 		return one(localFile(path))
 	}
+	return r.under(ctx, path, func(key string) string { return filepath.Join(path, filepath.FromSlash(key)) })
+}
+
+// errStop ends a listing whose caller has enough.
+var errStop = errors.New("stop")
+
+// under gives the objects of a folder or a prefix, in the order of their keys.
+// standpipe's own are left out, unless the place itself leads into them.
+func (r *Reader) under(ctx context.Context, place string, name func(key string) string) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
+		store, err := archive.Open(ctx, place, archive.WithS3(r.S3))
+		if err != nil {
+			yield(Object{}, err)
+			return
+		}
 		found := false
-		err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if d.IsDir() && d.Name()+"/" == own && !r.Own && name != path {
-				return fs.SkipDir
-			}
-			if !d.Type().IsRegular() {
+		err = store.List(ctx, "", "", func(o archive.Object) error {
+			if archive.Own(o.Key) && !r.Own {
 				return nil
 			}
 			found = true
-			if !yield(localFile(name), nil) {
-				return fs.SkipAll
+			if !yield(fromStore(store, o.Key, name(o.Key)), nil) {
+				return errStop
 			}
 			return nil
 		})
-		if err != nil {
-			yield(Object{}, fmt.Errorf("list %s: %w", path, err))
-		} else if !found {
-			yield(Object{}, fmt.Errorf("no files under %s", path))
+		switch {
+		case errors.Is(err, errStop):
+		case err != nil:
+			yield(Object{}, err)
+		case !found:
+			yield(Object{}, &standpipe.Error{
+				Class: standpipe.NotFound, Op: "no objects under " + place,
+				Hint: "standpipe's own files are shown with --own",
+			})
 		}
 	}
+}
+
+func fromStore(store archive.Store, key, name string) Object {
+	return Object{Name: name, open: func(ctx context.Context) (io.ReadCloser, error) {
+		raw, _, err := store.Open(ctx, key)
+		return raw, err
+	}}
 }
 
 func localFile(name string) Object {
@@ -178,68 +200,23 @@ func (r *Reader) remote(ctx context.Context, bucket, key string) iter.Seq2[Objec
 	if bucket == "" {
 		return failed(errors.New("s3:// without a bucket: give s3://bucket/key or s3://bucket/prefix/"))
 	}
-	if r.client == nil {
-		client, err := r.S3(ctx)
-		if err != nil {
-			return failed(err)
-		}
-		r.client = client
+	if key == "" || strings.HasSuffix(key, "/") {
+		place := "s3://" + bucket + "/" + key
+		return r.under(ctx, place, func(key string) string { return place + key })
 	}
-	if key != "" && !strings.HasSuffix(key, "/") {
-		return one(r.object(bucket, key))
+	store, err := archive.Open(ctx, "s3://"+bucket, archive.WithS3(r.S3))
+	if err != nil {
+		return failed(err)
 	}
-	return func(yield func(Object, error) bool) {
-		found := false
-		pages := s3.NewListObjectsV2Paginator(r.client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &key})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				yield(Object{}, awsclient.Classify("list s3://"+bucket+"/"+key, err))
-				return
-			}
-			for _, o := range page.Contents {
-				name := aws.ToString(o.Key)
-				if r.hidden(key, name) {
-					continue
-				}
-				found = true
-				if !yield(r.object(bucket, name), nil) {
-					return
-				}
-			}
-		}
-		if !found {
-			yield(Object{}, &standpipe.Error{
-				Class: standpipe.NotFound, Op: "no objects under s3://" + bucket + "/" + key,
-				Hint: "standpipe's own files are shown with --own",
-			})
-		}
-	}
-}
-
-// hidden says that a listed key holds no lines: an empty "folder" that consoles
-// make, or standpipe's own files, unless the prefix itself leads into them.
-func (r *Reader) hidden(prefix, key string) bool {
-	rest := strings.TrimPrefix(key, prefix)
-	if strings.HasSuffix(key, "/") {
-		return true
-	}
-	return !r.Own && (strings.HasPrefix(rest, own) || strings.Contains(rest, "/"+own))
-}
-
-func (r *Reader) object(bucket, key string) Object {
 	name := "s3://" + bucket + "/" + key
-	return Object{Name: name, open: func(ctx context.Context) (io.ReadCloser, error) {
-		out, err := r.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
-		if awsclient.Code(err) == "NoSuchKey" {
+	return one(Object{Name: name, open: func(ctx context.Context) (io.ReadCloser, error) {
+		raw, _, err := store.Open(ctx, key)
+		if errors.Is(err, archive.ErrNotFound) {
 			return nil, &standpipe.Error{
 				Class: standpipe.NotFound, Op: "no object " + name,
 				Hint: "for all objects under a prefix end it in a slash: " + name + "/",
 			}
 		}
-		if err != nil {
-			return nil, awsclient.Classify("get "+name, err)
-		}
-		return out.Body, nil
-	}}
+		return raw, err
+	}})
 }

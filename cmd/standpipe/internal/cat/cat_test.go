@@ -168,9 +168,9 @@ func TestErrorsSayWhatAndWhatToDo(t *testing.T) {
 	frame := zst(strings.Repeat("text\n", 100))
 	r := bucket(t, map[string][]byte{"cut": whole[:len(whole)/2], "bad": bad, "cutz": frame[:len(frame)-3], "prefix/x": []byte("x\n")})
 	for place, want := range map[string]string{
-		"s3://lake/cut":    "read s3://lake/cut: gzip: unexpected EOF",
-		"s3://lake/bad":    "read s3://lake/bad: gzip: gzip: invalid checksum",
-		"s3://lake/cutz":   "read s3://lake/cutz: zstd: unexpected EOF",
+		"s3://lake/cut":    "read s3://lake/cut: gzip at byte 62: unexpected EOF",
+		"s3://lake/bad":    "read s3://lake/bad: gzip at byte 124: gzip: invalid checksum",
+		"s3://lake/cutz":   "read s3://lake/cutz: zstd at byte 36: unexpected EOF",
 		"s3://lake/prefix": "no object s3://lake/prefix (for all objects under a prefix end it in a slash: s3://lake/prefix/)",
 		"s3://lake/none/":  "no objects under s3://lake/none/ (standpipe's own files are shown with --own)",
 		"s3://":            "s3:// without a bucket: give s3://bucket/key or s3://bucket/prefix/",
@@ -206,7 +206,7 @@ func TestFilesAndFoldersReadAsObjectsDo(t *testing.T) {
 	if _, err := show(r, dir+"/none", -1); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "open "+dir+"/none: ") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := show(r, t.TempDir(), -1); err == nil || !strings.HasPrefix(err.Error(), "no files under ") {
+	if _, err := show(r, t.TempDir(), -1); err == nil || !strings.HasPrefix(err.Error(), "no objects under ") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/transform"
 
-	"github.com/standpipe/standpipe/cmd/standpipe/internal/decompress"
+	"github.com/standpipe/standpipe/archive"
 )
 
 // The formats of an input.
@@ -118,7 +118,7 @@ func (in *Input) file(ctx context.Context, name string, yield func(Record, error
 		defer f.Close()
 		raw, label = f, filepath.Base(name)
 	}
-	plain, err := decompress.NewReader(&counted{ctx: ctx, r: raw, n: &in.read})
+	plain, _, err := archive.Decode(&counted{ctx: ctx, r: raw, n: &in.read}, label)
 	if err != nil {
 		return false, err
 	}

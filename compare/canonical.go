@@ -1,0 +1,71 @@
+package compare
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// canonical is a JSON value in one spelling: keys sorted, the last of equal
+// ones kept, no white space, as few escapes as there can be, numbers in their
+// shortest form. What is not one JSON value stays as it is.
+func canonical(record []byte) []byte {
+	d := json.NewDecoder(bytes.NewReader(record))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return record
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return record
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(numbers(v)); err != nil {
+		return record
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// numbers replaces every number of v by its canonical form.
+func numbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		return number(v)
+	case []any:
+		for i := range v {
+			v[i] = numbers(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = numbers(v[k])
+		}
+	}
+	return v
+}
+
+// number keeps integers exactly, of any length; 1.0, 1e0 and 1 are equal, and
+// fractions are equal when they are the same IEEE 754 double, as they are to
+// nearly every JSON reader.
+func number(n json.Number) json.Number {
+	s := string(n)
+	if !strings.ContainsAny(s, ".eE") {
+		if s == "-0" {
+			return "0"
+		}
+		return n
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return n
+	}
+	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		return json.Number(strconv.FormatInt(int64(f), 10))
+	}
+	return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
+}

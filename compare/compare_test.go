@@ -1,0 +1,488 @@
+package compare_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/standpipe/standpipe/archive"
+	"github.com/standpipe/standpipe/compare"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// hour is the beginning of the day all tests play on.
+var hour = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+
+// key is a name as Firehose gives them, n seconds into the day.
+func key(n int, random string) string {
+	t := hour.Add(time.Duration(n) * time.Second)
+	return t.Format("2006/01/02/15/") + "class-stream-1-" + t.Format("2006-01-02-15-04-05") + "-" + random
+}
+
+func write(t fataler, dir, key string, body []byte) {
+	t.Helper()
+	path := filepath.Join(dir, filepath.FromSlash(key))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t fataler, dir string) archive.Store {
+	t.Helper()
+	s, err := archive.Open(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// config compares two folders long after the day.
+func config(t fataler, a, b string) compare.Config {
+	t.Helper()
+	return compare.Config{
+		Stores: [2]archive.Store{open(t, a), open(t, b)}, Halo: time.Hour, Settle: 30 * time.Minute,
+		Now: hour.Add(72 * time.Hour), Records: compare.Auto, Capacity: 1000, Workers: 2,
+		Legal: [2]bool{false, true}, Shown: 1000, SpillDir: "", SpillMax: 1 << 30,
+	}
+}
+
+func mustRun(t fataler, c compare.Config) *compare.Report {
+	t.Helper()
+	r, err := compare.Run(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func text(lines []string) []byte { return []byte(strings.Join(lines, "\n") + "\n") }
+
+func gz(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(b)
+	w.Close()
+	return out.Bytes()
+}
+
+// numbered are n distinct lines.
+func numbered(n int) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(`{"n":%d,"type":"Tip %d","value":"%x"}`, i, i%4, uint64(i)*0x9e3779b97f4a7c15)
+	}
+	return lines
+}
+
+// A file is an object of a model archive.
+type file struct {
+	at    int // seconds into the day
+	lines []string
+}
+
+func temp(t fataler, base string) string {
+	dir, err := os.MkdirTemp(base, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Aim: whatever the two sides hold, the counts are those of the definition:
+// missing in B = A.core \ B.all and the other way round, a surplus of the legal
+// side being a duplicate; decoded from the sketch or counted on disk.
+func TestCountsAreThoseOfTheDefinition(t *testing.T) {
+	base := t.TempDir()
+	rapid.Check(t, func(rt *rapid.T) {
+		line := rapid.Map(rapid.IntRange(0, 12), func(i int) string { return fmt.Sprintf("line %d", i) })
+		files := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) file {
+			return file{at: rapid.IntRange(0, 6).Draw(rt, "hour") * 3600, lines: rapid.SliceOfN(line, 0, 8).Draw(rt, "lines")}
+		}), 1, 6)
+		dirs := [2]string{temp(rt, base), temp(rt, base)}
+		var core, all [2]map[string]int64
+		for side := range dirs {
+			core[side], all[side] = map[string]int64{}, map[string]int64{}
+			for i, f := range files.Draw(rt, "files") {
+				write(rt, dirs[side], key(f.at, fmt.Sprint(i)), text(f.lines))
+				for _, l := range f.lines {
+					if f.at >= 2*3600 && f.at < 5*3600 {
+						core[side][l]++
+					}
+					if f.at >= 3600 && f.at < 6*3600 {
+						all[side][l]++
+					}
+				}
+			}
+		}
+		var want compare.Counts
+		for i := range 13 {
+			l := fmt.Sprintf("line %d", i)
+			a, b := core[0][l]-all[1][l], core[1][l]-all[0][l]
+			switch {
+			case a > 0:
+				want.MissingInB += a
+				want.Distinct++
+			case b > 0 && all[0][l] > 0:
+				want.DoubledInB += b
+				want.Distinct++
+			case b > 0:
+				want.MissingInA += b
+				want.Distinct++
+			case all[0][l] != all[1][l]:
+				want.Edge += max(all[0][l]-all[1][l], all[1][l]-all[0][l])
+			}
+		}
+		c := config(rt, dirs[0], dirs[1])
+		c.From, c.To = hour.Add(2*time.Hour), hour.Add(5*time.Hour)
+		got := mustRun(rt, c)
+		got.Counts.Altered, got.Counts.Reshaped = 0, 0
+		if got.Counts != want {
+			rt.Fatalf("%+v, want %+v", got.Counts, want)
+		}
+		compare.ForceSpill(&c)
+		spilled := mustRun(rt, c)
+		spilled.Counts.Altered, spilled.Counts.Reshaped = 0, 0
+		if !spilled.Method.Spilled || spilled.Counts != want {
+			rt.Fatalf("on disk: %+v, want %+v", spilled.Counts, want)
+		}
+	})
+}
+
+// deal spreads lines over objects of side files of different codecs.
+func deal(t fataler, dir string, lines []string, r *rand.Rand, random string) {
+	r.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+	for i := 0; len(lines) > 0; i++ {
+		n := min(1+r.IntN(800), len(lines))
+		body := text(lines[:n])
+		if i%2 == 0 {
+			body = gz(body)
+		}
+		write(t, dir, key(r.IntN(86400), fmt.Sprintf("%s-%d", random, i)), body)
+		lines = lines[n:]
+	}
+}
+
+// alter replaces one byte in the middle of a line.
+func alter(line string) string { return line[:len(line)/2] + "#" + line[len(line)/2+1:] }
+
+type seeded struct{ dropped, doubled, altered []string }
+
+// spoil drops, doubles and alters lines of B and says which.
+func spoil(lines []string, dropped, doubled, altered int) ([]string, seeded) {
+	var s seeded
+	out := slices.Clone(lines)
+	step := len(out) / (dropped + doubled + altered + 1)
+	var keep []string
+	for i, l := range out {
+		switch k := i / step; {
+		case i%step != 7 || k >= dropped+doubled+altered:
+			keep = append(keep, l)
+		case k < dropped:
+			s.dropped = append(s.dropped, l)
+		case k < dropped+doubled:
+			s.doubled = append(s.doubled, l)
+			keep = append(keep, l, l)
+		default:
+			s.altered = append(s.altered, l)
+			keep = append(keep, alter(l))
+		}
+	}
+	return keep, s
+}
+
+func TestSeededDifferencesAreNamedByHashAndPlace(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	r := rand.New(rand.NewPCG(1, 2))
+	lines := numbered(8_000)
+	spoiled, want := spoil(lines, 31, 44, 9)
+	deal(t, a, slices.Clone(lines), r, "a")
+	deal(t, b, spoiled, r, "b")
+	got := mustRun(t, config(t, a, b))
+	if got.Verdict != compare.Different || got.Counts != (compare.Counts{MissingInA: 9, MissingInB: 40, DoubledInB: 44, Distinct: 93, Altered: 9}) {
+		t.Fatalf("%s %+v", got.Headline, got.Counts)
+	}
+	if want := "Different. 31 lines of A missing in B, 9 lines altered between A and B, 44 lines more often in B."; got.Headline != want {
+		t.Errorf("%s, want %s", got.Headline, want)
+	}
+	byText := map[string]compare.Difference{}
+	for _, d := range got.Differences {
+		byText[d.Text] = d
+		for side, places := range [][]compare.Place{d.PlacesA, d.PlacesB} {
+			for _, p := range places {
+				if found := compare.LineAt([]string{a, b}[side], p); found != d.Text {
+					t.Errorf("%s: %q, not %q", p, found, d.Text)
+				}
+			}
+		}
+	}
+	for _, l := range want.dropped {
+		if d := byText[l]; d.Kind != compare.MissingInB || len(d.PlacesA) != 1 || len(d.PlacesB) != 0 || d.Partner != "" {
+			t.Errorf("dropped %s: %+v", l, d)
+		}
+	}
+	for _, l := range want.doubled {
+		if d := byText[l]; d.Kind != compare.DoubledInB || len(d.PlacesA) != 1 || len(d.PlacesB) != 2 || d.A != 1 || d.B != 2 {
+			t.Errorf("doubled %s: %+v", l, d)
+		}
+	}
+	for _, l := range want.altered {
+		d, e := byText[l], byText[alter(l)]
+		if d.Kind != compare.MissingInB || e.Kind != compare.MissingInA || d.Partner != e.Hash || e.Partner != d.Hash {
+			t.Errorf("altered %s: %+v, %+v", l, d, e)
+		}
+	}
+}
+
+func TestMoreDifferencesThanTheSketchHoldsAreCountedOnDisk(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	r := rand.New(rand.NewPCG(1, 2))
+	lines := numbered(12_000)
+	deal(t, a, slices.Clone(lines), r, "a")
+	deal(t, b, slices.Clone(lines[:8_000]), r, "b")
+	c := config(t, a, b)
+	c.Capacity, c.Shown = 100, 50
+	got := mustRun(t, c)
+	if !got.Method.Spilled || got.Counts.MissingInB != 4_000 || got.Counts.Distinct != 4_000 || got.Verdict != compare.Different {
+		t.Fatalf("%s %+v", got.Headline, got.Counts)
+	}
+	if len(got.Differences) != 50 || got.Omitted != 3950 || got.Differences[0].Text == "" || len(got.Differences[0].PlacesA) != 1 {
+		t.Errorf("%d shown, %d omitted, %+v", len(got.Differences), got.Omitted, got.Differences[0])
+	}
+	c.SpillMax = 1000
+	got = mustRun(t, c)
+	if got.Verdict != compare.Incomplete || !strings.Contains(got.Headline, "--max-spill") {
+		t.Errorf("%s", got.Headline)
+	}
+	c.SpillMax, c.SpillDir = 1<<30, filepath.Join(a, "none")
+	if got = mustRun(t, c); got.Verdict != compare.Incomplete || !strings.Contains(got.Headline, "--spill-dir") {
+		t.Errorf("%s", got.Headline)
+	}
+}
+
+func TestRecordsWithoutDelimitersAreEqualToLines(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	lines := append(numbered(100), `[1,2]`, `{"text":"}{ \" \\"}`, `not json`)
+	write(t, a, key(1, "a"), text(lines))
+	write(t, b, key(2, "b"), []byte(strings.Join(lines[:102], "")+"\r\n\n"+lines[102]))
+	if got := mustRun(t, config(t, a, b)); got.Verdict != compare.Equal || got.Method.Records != compare.JSON {
+		t.Errorf("%s %+v", got.Headline, got.Counts)
+	}
+}
+
+func TestTheSameRecordInAnotherShapeIsSaidToBeThat(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "a"), text([]string{`{"a":1,"b":"—"}`, `{"x":[1,2]}`, `same`}))
+	write(t, b, key(2, "b"), text([]string{`{"b":"\u2014","a":1.0}`, ` {"x":[1, 2]} `, `same`}))
+	c := config(t, a, b)
+	c.Records = compare.Lines
+	got := mustRun(t, c)
+	if got.Verdict != compare.Different || got.Counts.Reshaped != 2 || got.Counts.MissingInA != 2 || got.Headline != "Different. 2 lines in another shape on the other side." {
+		t.Errorf("%s %+v", got.Headline, got.Counts)
+	}
+	c.Canonical = true
+	if got := mustRun(t, c); got.Verdict != compare.Equal {
+		t.Errorf("%s %+v", got.Headline, got.Counts)
+	}
+}
+
+func TestWhatCannotBeReadIsNamedAndNoPass(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	body := gz(text(numbered(5000)))
+	write(t, a, key(1, "whole"), body)
+	write(t, b, key(1, "cut"), body[:len(body)/2])
+	write(t, b, key(2, "parquet"), []byte("PAR1\x15\x04"))
+	got := mustRun(t, config(t, a, b))
+	if got.Verdict != compare.Incomplete || len(got.Problems) != 2 {
+		t.Fatalf("%s %+v", got.Headline, got.Problems)
+	}
+	if p := got.Problems[0]; p.Kind != compare.ProblemUnreadable || p.Side != "B" || p.Key != key(1, "cut") || !strings.Contains(p.Error, "gzip at byte") {
+		t.Errorf("%+v", p)
+	}
+	if p := got.Problems[1]; p.Key != key(2, "parquet") || !strings.Contains(p.Error, "Parquet") {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestAYoungWindowIsNoPass(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(3600, "x"), text(numbered(10)))
+	write(t, b, key(3600, "y"), text(numbered(10)))
+	c := config(t, a, b)
+	c.Now = hour.Add(time.Hour + 20*time.Minute)
+	if got := mustRun(t, c); got.Verdict != compare.Incomplete || !strings.Contains(got.Headline, "is only 20m0s old") {
+		t.Errorf("%s", got.Headline)
+	}
+	c.To = hour.Add(2 * time.Hour)
+	if got := mustRun(t, c); got.Verdict != compare.Incomplete || !strings.Contains(got.Headline, "lies ahead") {
+		t.Errorf("%s", got.Headline)
+	}
+	c.Now = hour.Add(3 * time.Hour)
+	if got := mustRun(t, c); got.Verdict != compare.Equal {
+		t.Errorf("%s", got.Headline)
+	}
+	c.From = hour.Add(90 * time.Minute)
+	c.Halo = 0
+	if got := mustRun(t, c); got.Verdict != compare.Incomplete || !strings.Contains(got.Headline, "nothing in the window") {
+		t.Errorf("%s", got.Headline)
+	}
+}
+
+// meddling changes an object once the first pass has listed it.
+type meddling struct {
+	archive.Store
+	after func()
+}
+
+func (m meddling) List(ctx context.Context, prefix, after string, visit func(archive.Object) error) error {
+	err := m.Store.List(ctx, prefix, after, visit)
+	m.after()
+	return err
+}
+
+func TestAnObjectThatChangesDuringTheRunIsNoPass(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "x"), text(numbered(10)))
+	write(t, b, key(1, "y"), text(numbered(10)))
+	write(t, b, key(2, "z"), nil)
+	c := config(t, a, b)
+	c.Stores[1] = meddling{c.Stores[1], func() {
+		write(t, b, key(1, "y"), text(numbered(11)))
+		os.Remove(filepath.Join(b, key(2, "z")))
+	}}
+	got := mustRun(t, c)
+	if got.Verdict != compare.Incomplete || len(got.Problems) != 2 || got.Problems[0].Kind != compare.ProblemChanged || got.Problems[1].Kind != compare.ProblemChanged {
+		t.Errorf("%s %+v", got.Headline, got.Problems)
+	}
+}
+
+// Aim: a run that was interrupted after any number of objects and resumed gives
+// the report of an undisturbed one, and reads no object twice in the first pass.
+func TestAnInterruptedRunResumesToTheSameReport(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	r := rand.New(rand.NewPCG(1, 2))
+	lines := numbered(8_000)
+	spoiled, _ := spoil(lines, 5, 6, 7)
+	deal(t, a, slices.Clone(lines), r, "a")
+	deal(t, b, spoiled, r, "b")
+	want := mustRun(t, config(t, a, b))
+	for _, stopAfter := range []int64{1, 3, 9} {
+		c := config(t, a, b)
+		c.Journal = filepath.Join(t.TempDir(), "sub", "journal")
+		ctx, cancel := context.WithCancel(t.Context())
+		var done atomic.Int64
+		c.Progress = func(p compare.Progress) {
+			if p.Phase == compare.PhaseScan && done.Add(1) == stopAfter {
+				cancel()
+			}
+		}
+		if _, err := compare.Run(ctx, c); err == nil {
+			t.Fatal("an interrupted run gave a report")
+		}
+		c.Progress, c.Resume = nil, true
+		other := c
+		other.Capacity = 5000
+		if _, err := compare.Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "another comparison") {
+			t.Fatalf("a journal of another comparison: %v", err)
+		}
+		got := mustRun(t, c)
+		if got.Method.Resumed < stopAfter {
+			t.Errorf("%d objects resumed, want at least %d", got.Method.Resumed, stopAfter)
+		}
+		if got.Counts != want.Counts || !slices.EqualFunc(got.Differences, want.Differences, func(x, y compare.Difference) bool { return fmt.Sprint(x) == fmt.Sprint(y) }) || fmt.Sprint(got.Sides, got.Hours) != fmt.Sprint(want.Sides, want.Hours) {
+			t.Errorf("stopped after %d: %+v, want %+v", stopAfter, got.Counts, want.Counts)
+		}
+		if _, err := os.Stat(c.Journal); !os.IsNotExist(err) {
+			t.Errorf("the journal is still there: %v", err)
+		}
+	}
+}
+
+func TestResumeRefusesWhatChanged(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "x"), text(numbered(10)))
+	write(t, b, key(1, "y"), text(numbered(10)))
+	c := config(t, a, b)
+	c.Journal = filepath.Join(t.TempDir(), "journal")
+	c.Resume = true
+	if _, err := compare.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "there is no journal") {
+		t.Fatalf("error %v", err)
+	}
+	c.Resume = false
+	ctx, cancel := context.WithCancel(t.Context())
+	c.Progress = func(p compare.Progress) {
+		if p.Phase == compare.PhaseScan {
+			cancel()
+		}
+	}
+	c.Workers = 1
+	if _, err := compare.Run(ctx, c); err == nil {
+		t.Fatal("an interrupted run gave a report")
+	}
+	write(t, a, key(1, "x"), text(numbered(12)))
+	c.Progress, c.Resume = nil, true
+	if _, err := compare.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "changed since the journal") {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestASampleIsTheSameOnBothSides(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	lines := numbered(8_000)
+	deal(t, a, slices.Clone(lines), rand.New(rand.NewPCG(1, 2)), "a")
+	deal(t, b, slices.Clone(lines[:4_000]), rand.New(rand.NewPCG(3, 2)), "b")
+	c := config(t, a, b)
+	c.Sample = 10
+	got := mustRun(t, c)
+	if n := got.Counts.MissingInB; n < 300 || n > 500 || got.Counts.MissingInA != 0 || !strings.Contains(strings.Join(got.Limits, " "), "one line in 10") {
+		t.Errorf("%+v", got.Counts)
+	}
+}
+
+type stream []string
+
+func (s stream) String() string { return "kinesis://class-stream" }
+func (s stream) Lines(_ context.Context, visit func([]byte)) error {
+	for _, l := range s {
+		visit([]byte(l))
+	}
+	return nil
+}
+
+// The stream has "twice" two times: what looks like a legal duplicate of B is
+// a loss of A.
+func TestTheStreamSaysWhoIsRight(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "a"), text([]string{"both", "twice", "only a"}))
+	write(t, b, key(1, "b"), text([]string{"both", "twice", "twice", "doubled by b", "both"}))
+	c := config(t, a, b)
+	if got := mustRun(t, c); got.Counts.DoubledInB != 2 || got.Counts.MissingInA != 1 {
+		t.Errorf("without: %+v", got.Counts)
+	}
+	c.Truth = stream{"twice", "both", "only a", "twice"}
+	got := mustRun(t, c)
+	if got.Counts.DoubledInB != 1 || got.Counts.MissingInA != 2 || got.Counts.MissingInB != 1 || got.Truth.AgreesA != 2 || got.Truth.AgreesB != 1 || got.Truth.Unknown != 1 {
+		t.Errorf("with: %+v, %+v", got.Counts, got.Truth)
+	}
+}

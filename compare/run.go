@@ -1,0 +1,280 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/standpipe/standpipe/compare/sketch"
+)
+
+// ErrSettings marks a Config that cannot be run. Compare with errors.Is.
+var ErrSettings = errors.New("settings")
+
+// Run compares. An error means that there is no report: a store that cannot be
+// listed, settings that contradict one another, a journal that cannot be
+// written, or the end of ctx; everything else is in the report. After the end
+// of ctx the journal holds what was read, if the Config names one.
+func Run(ctx context.Context, c Config) (*Report, error) {
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSettings, err)
+	}
+	r := &run{c: &c, report: newReport(&c), began: time.Now()}
+	if err := r.read(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.differ(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.arbitrate(ctx); err != nil {
+		return nil, err
+	}
+	r.show()
+	if err := r.prove(ctx); err != nil {
+		return nil, err
+	}
+	r.report.Duration = time.Since(r.began)
+	r.report.conclude()
+	if c.Journal != "" && len(r.report.Problems) == 0 {
+		if err := os.Remove(c.Journal); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("remove the journal: %w", err)
+		}
+	}
+	return r.report, nil
+}
+
+// A run is one comparison under way.
+type run struct {
+	c      *Config
+	began  time.Time
+	inv    *inventory
+	json   bool
+	tally  *tally
+	report *Report
+
+	findings []finding              // all, or those to show when there are too many
+	found    map[sketch.Hash]*found // of findings
+}
+
+// read lists both sides and makes the first pass.
+func (r *run) read(ctx context.Context) (err error) {
+	if r.inv, err = take(ctx, r.c); err != nil {
+		return err
+	}
+	r.tally = newTally(r.c, len(r.inv.objects))
+	if r.c.Resume {
+		r.json, err = resume(r.c, r.inv, r.tally)
+		for _, read := range r.tally.reads {
+			if read != nil {
+				r.report.Method.Resumed++
+			}
+		}
+	} else {
+		r.json, err = r.c.units(ctx, r.inv)
+	}
+	if err != nil {
+		return err
+	}
+	if err := first(ctx, r.c, r.inv, r.json, r.tally); err != nil {
+		return err
+	}
+	r.report.fill(r.c, r.inv, r.json, r.tally)
+	return nil
+}
+
+// differ finds what differs and what it means.
+func (r *run) differ(ctx context.Context) error {
+	r.report.Method.Estimate = r.tally.sketch.Estimate()
+	net, whole := r.tally.sketch.Clone().Peel()
+	if !whole || r.c.spillAlways {
+		return r.spill(ctx)
+	}
+	hashes := make([]sketch.Hash, len(net))
+	for i, n := range net {
+		hashes[i] = n.Hash
+	}
+	var err error
+	if r.found, err = r.locate(ctx, hashes); err != nil {
+		return err
+	}
+	for _, h := range hashes {
+		r.take(judge(r.found[h].copies, r.c.Legal))
+	}
+	return nil
+}
+
+// take counts a finding.
+func (r *run) take(f finding) {
+	r.report.Counts.add(f)
+	if f.kind != Edge {
+		r.findings = append(r.findings, f)
+	}
+}
+
+// spill counts on disk and locates only what will be shown.
+func (r *run) spill(ctx context.Context) error {
+	r.report.Method.Spilled = true
+	problems, err := spill(ctx, r.c, r.inv, r.json, r.tally, func(c copies) {
+		f := judge(c, r.c.Legal)
+		if len(r.findings) < r.c.kept() {
+			r.take(f)
+			return
+		}
+		r.report.Counts.add(f)
+	})
+	r.trouble(problems)
+	if errors.Is(err, errSpill) {
+		r.report.Problems = append(r.report.Problems, Problem{Kind: ProblemSpill, Error: err.Error()})
+		r.found = map[sketch.Hash]*found{}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	hashes := make([]sketch.Hash, len(r.findings))
+	for i, f := range r.findings {
+		hashes[i] = f.copies.hash
+	}
+	r.found, err = r.locate(ctx, hashes)
+	return err
+}
+
+func (r *run) locate(ctx context.Context, hashes []sketch.Hash) (map[sketch.Hash]*found, error) {
+	found, problems, err := locate(ctx, r.c, r.inv, r.json, hashes, r.c.kept())
+	r.trouble(problems)
+	return found, err
+}
+
+// trouble adds what a later pass could not read to what the first one could not.
+func (r *run) trouble(problems []Problem) {
+	for _, p := range problems {
+		if !slices.ContainsFunc(r.report.Problems, func(q Problem) bool { return q.Side == p.Side && q.Key == p.Key }) {
+			r.report.Problems = append(r.report.Problems, p)
+		}
+	}
+}
+
+// show lists the findings: what is missing first, by place.
+func (r *run) show() {
+	texts := map[string]*found{}
+	for _, f := range r.findings {
+		d := Difference{Kind: f.kind, Hash: f.copies.hash.String(), Copies: f.n, A: f.copies.all(A), B: f.copies.all(B), PlacesA: []Place{}, PlacesB: []Place{}}
+		if in := r.found[f.copies.hash]; in != nil && in.detail {
+			d.PlacesA, d.PlacesB = append(d.PlacesA, in.places[A]...), append(d.PlacesB, in.places[B]...)
+			d.Text = excerpt(in.text)
+			texts[d.Hash] = in
+			d.Truth = in.truth
+		}
+		r.report.Differences = append(r.report.Differences, d)
+	}
+	slices.SortStableFunc(r.report.Differences, compareDifferences)
+	if len(r.report.Differences) > r.c.Shown {
+		r.report.Differences = r.report.Differences[:r.c.Shown]
+	}
+	r.report.Counts.Altered, r.report.Counts.Reshaped = pair(r.report.Differences, texts)
+	r.report.Omitted = r.report.Counts.Distinct - int64(len(r.report.Differences))
+}
+
+// excerptMax is how much of a line a report shows, in bytes.
+const excerptMax = 240
+
+// excerpt is the beginning of a line with everything but printable characters
+// escaped, so that it harms no terminal.
+func excerpt(text []byte) string {
+	cut := text[:min(len(text), excerptMax)]
+	s := strconv.QuoteToGraphic(string(cut))
+	s = s[1 : len(s)-1]
+	s = strings.ReplaceAll(s, `\"`, `"`)
+	if len(cut) < len(text) {
+		s += "…"
+	}
+	return s
+}
+
+// arbitrate asks the stream about every finding there is room for.
+func (r *run) arbitrate(ctx context.Context) error {
+	if r.c.Truth == nil {
+		return nil
+	}
+	t := &TruthReport{Source: r.c.Truth.String()}
+	r.report.Truth = t
+	counts := make(map[sketch.Hash]int64, len(r.findings))
+	for _, f := range r.findings {
+		counts[f.copies.hash] = 0
+	}
+	split := splitter{json: r.json}
+	err := r.c.Truth.Lines(ctx, func(line []byte) {
+		split.line(line, spot{}, func(record []byte, _ spot) {
+			if r.c.Canonical {
+				record = canonical(record)
+			}
+			h := sketch.Of(record)
+			t.Lines++
+			if n, asked := counts[h]; asked {
+				counts[h] = n + 1
+			}
+		})
+		if t.Lines%100_000 == 0 {
+			r.c.report(Progress{Phase: PhaseTruth, Lines: t.Lines})
+		}
+	})
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err != nil {
+		r.report.Problems = append(r.report.Problems, Problem{Kind: ProblemTruth, Error: err.Error()})
+		return nil
+	}
+	r.judgeByTruth(counts)
+	return nil
+}
+
+// judgeByTruth says which side is right. The stream also knows what looks like
+// a legal duplicate and is not: when it has the line as often as the side with
+// more copies, the other side lost one.
+func (r *run) judgeByTruth(counts map[sketch.Hash]int64) {
+	t := r.report.Truth
+	for i, f := range r.findings {
+		r.report.Counts.remove(f)
+		n := counts[f.copies.hash]
+		if in := r.found[f.copies.hash]; in != nil {
+			in.truth = &n
+		}
+		switch {
+		case n == 0:
+			t.Unknown++
+		case n == f.copies.all(A):
+			t.AgreesA++
+		case n == f.copies.all(B):
+			t.AgreesB++
+		default:
+			t.Neither++
+		}
+		f.kind = judgeTrue(f, n)
+		r.findings[i] = f
+		r.report.Counts.add(f)
+	}
+}
+
+// judgeTrue is the kind of a finding of which the stream has n copies.
+func judgeTrue(f finding, n int64) Kind {
+	a, b := f.copies.all(A), f.copies.all(B)
+	switch {
+	case n == 0:
+		return f.kind // no longer in the stream: it says nothing
+	case n == max(a, b) && a < b:
+		return MissingInA
+	case n == max(a, b):
+		return MissingInB
+	case n == min(a, b) && a < b:
+		return DoubledInB
+	case n == min(a, b):
+		return DoubledInA
+	}
+	return f.kind
+}
