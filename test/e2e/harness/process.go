@@ -81,6 +81,13 @@ func (p *Process) Crash() {
 	<-p.done
 }
 
+// Pause stops the process where it stands, as SIGSTOP, a frozen virtual
+// machine or a long swap does: it does not notice. Resume lets it go on.
+func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
+
+// Resume continues what Pause stopped.
+func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+
 // Terminate sends SIGTERM and returns the exit code, or an error if the
 // process is still there after the limit. The time it took is returned too.
 func (p *Process) Terminate(limit time.Duration) (int, time.Duration, error) {

@@ -34,6 +34,7 @@ func Build(ctx context.Context, root, pkg, dir string) (string, error) {
 type Endpoints struct {
 	Kinesis         string `json:"kinesis"`
 	S3              string `json:"s3"`
+	DynamoDB        string `json:"-"` // of a fleet's table; "" where there is none
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`
@@ -57,6 +58,9 @@ func (e Endpoints) Environment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "AWS_CA_BUNDLE=")
 	})
+	if e.DynamoDB != "" {
+		env = append(env, "AWS_ENDPOINT_URL_DYNAMODB="+e.DynamoDB)
+	}
 	return append(
 		env,
 		"AWS_ENDPOINT_URL_KINESIS="+e.Kinesis,
@@ -113,7 +117,9 @@ type Settings struct {
 	CompressionFormat string // Firehose's: GZIP or UNCOMPRESSED
 	Zstd              bool   // ours, overrides CompressionFormat
 	RecordFormat      string // lines or raw
-	CheckpointPath    string
+	CheckpointPath    string // of the embedded store
+	Table             string // of DynamoDB, instead of CheckpointPath
+	WorkerName        string // in a fleet
 }
 
 var configuration = template.Must(template.New("").Parse(`DeliveryStreamName: {{.Name}}
@@ -171,7 +177,7 @@ func NewDelivery(t testing.TB, program, dir string, env []string, s Settings) *D
 	if err != nil {
 		t.Fatalf("write the configuration of %s: %v", s.Name, err)
 	}
-	file := filepath.Join(dir, s.Name+".yaml")
+	file := filepath.Join(dir, s.Name+s.WorkerName+".yaml")
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -72,5 +72,12 @@ func newCall(r *http.Request) (Call, error) {
 	return c, nil
 }
 
-// writes says whether the call could change something at an S3 server.
-func (c Call) writes() bool { return c.Method != http.MethodGet && c.Method != http.MethodHead }
+// writes says whether the call could change something.
+func (c Call) writes() bool {
+	switch {
+	case c.Operation != "":
+		return strings.HasSuffix(c.Operation, "Item") && c.Operation != "GetItem"
+	default:
+		return c.Method != http.MethodGet && c.Method != http.MethodHead
+	}
+}

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/standpipe/standpipe/test/e2e/harness"
+)
+
+// A fleet is several workers on one stream, the servers they need, a load on
+// the stream and an audit of what they deliver.
+type fleet struct {
+	admin   string // of the Kinesis server
+	stream  *harness.Stream
+	load    *harness.Load
+	audit   *harness.Audit
+	workers []*harness.Worker
+}
+
+type fleetOptions struct {
+	name           string
+	workers        int
+	shards         int
+	bytesPerSecond int
+}
+
+// loadKeys are enough for every shard of twelve that was split three times to
+// have one of its own.
+const loadKeys = 96
+
+// newFleet starts the servers; workers and load are the caller's to start.
+func newFleet(t *testing.T, o fleetOptions) *fleet {
+	t.Helper()
+	kinesis, admin := harness.StartOwnKinesis(t, program, o.name, o.shards)
+	servers := harness.Endpoints{
+		Kinesis:     kinesis.Endpoint,
+		S3:          harness.StartVersitygw(t, t.TempDir()).Endpoint,
+		Region:      harness.Region,
+		AccessKeyID: harness.AccessKey, SecretAccessKey: harness.SecretKey,
+	}
+	f := &fleet{admin: admin, stream: &harness.Stream{Name: o.name, Client: servers.KinesisClient()}}
+	if err := f.stream.Active(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir, client := t.TempDir(), servers.S3Client()
+	harness.CreateBucket(t, client, o.name)
+	settings := harness.Settings{
+		Name: o.name, StreamARN: f.stream.ARN, Bucket: o.name,
+		SizeInMBs: 8, IntervalInSeconds: 2, CompressionFormat: "GZIP",
+		CheckpointPath: filepath.Join(dir, "checkpoints"),
+	}
+	for i := range o.workers {
+		f.workers = append(f.workers, harness.NewWorker(t, program, dir, string(rune('a'+i)), servers, settings))
+	}
+	ledger := harness.NewLedger(loadKeys)
+	f.load = &harness.Load{Stream: f.stream, Ledger: ledger, BytesPerSecond: o.bytesPerSecond}
+	f.audit = harness.NewAudit(&harness.Archive{Client: client, Bucket: o.name}, ledger)
+	return f
+}
+
+// kept is how much older than the newest record delivered a record may be and
+// still be read: a worker that starts asks for the one it delivered last.
+const kept = 10 * time.Second
+
+// sweep audits what is new and drops from the stream what was delivered: the
+// Kinesis server holds its records in memory.
+func (f *fleet) sweep(ctx context.Context) error {
+	if err := f.audit.Sweep(ctx); err != nil {
+		return err
+	}
+	for _, shard := range f.audit.Shards() {
+		arrived := f.audit.Arrived(shard)
+		if arrived.IsZero() {
+			continue
+		}
+		if err := harness.Trim(ctx, f.admin, f.stream.Name, shard, arrived.Add(-kept)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweeping sweeps every two seconds until stop is closed. An audit that cannot
+// go on, or finds a fault, ends it early: the rest would only hide the cause.
+func (f *fleet) sweeping(ctx context.Context, stop <-chan struct{}) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		if err := f.sweep(ctx); err != nil {
+			return err
+		}
+		if r := f.audit.Report(); r != "" {
+			return fmt.Errorf("the archive: %s", r)
+		}
+	}
+}
+
+// delivered sweeps until that many lines are audited.
+func (f *fleet) delivered(t *testing.T, lines int64, limit time.Duration) {
+	t.Helper()
+	ctx := limited(t, limit)
+	err := harness.Poll(ctx, fmt.Sprintf("%d lines in the bucket", lines), func() error {
+		if err := f.sweep(ctx); err != nil {
+			return err
+		}
+		if n := f.audit.Lines(); n < lines {
+			return fmt.Errorf("%d are there in %d objects", n, f.audit.Objects())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err) // the report at the end says more
+	}
+}
+
+// close stops the load, waits until all of it is delivered, stops the workers
+// and audits what is there then: stopping must add nothing.
+func (f *fleet) close(t *testing.T, limit time.Duration) {
+	t.Helper()
+	figures, err := f.load.Stop()
+	t.Logf("load: %s", figures)
+	if err != nil {
+		t.Errorf("load: %v", err)
+	}
+	lines, _ := f.load.Ledger.Acknowledged()
+	begun := time.Now()
+	f.delivered(t, lines, limit)
+	t.Logf("everything was delivered %v after the load and the faults ended", time.Since(begun).Round(time.Second))
+	for _, w := range f.workers {
+		if w.Process() == nil {
+			continue
+		}
+		if _, err := w.Stop(stopLimit); err != nil {
+			t.Error(err)
+		}
+	}
+	ctx := limited(t, deliverLimit)
+	shards, err := f.stream.Shards(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.audit.Close(ctx, shards); err != nil {
+		t.Error(err)
+	}
+	if r := f.audit.Report(); r != "" {
+		t.Errorf("the archive: %s", r)
+	}
+	t.Logf("audited %d lines in %d objects of %d shards", f.audit.Lines(), f.audit.Objects(), len(f.audit.Shards()))
+	if f.audit.Lines() == 0 {
+		t.Error("nothing was delivered, which proves nothing")
+	}
+}
