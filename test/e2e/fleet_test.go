@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -25,6 +24,7 @@ type fleetOptions struct {
 	workers        int
 	shards         int
 	bytesPerSecond int
+	reads          *harness.Reads // sees what the workers read; nil nobody
 }
 
 // loadKeys are enough for every shard of twelve that was split three times to
@@ -38,6 +38,7 @@ func newFleet(t *testing.T, o fleetOptions) *fleet {
 	servers := harness.Endpoints{
 		Kinesis:     kinesis.Endpoint,
 		S3:          harness.StartVersitygw(t, t.TempDir()).Endpoint,
+		DynamoDB:    harness.StartDynalite(t, 0).Endpoint,
 		Region:      harness.Region,
 		AccessKeyID: harness.AccessKey, SecretAccessKey: harness.SecretKey,
 	}
@@ -50,10 +51,14 @@ func newFleet(t *testing.T, o fleetOptions) *fleet {
 	settings := harness.Settings{
 		Name: o.name, StreamARN: f.stream.ARN, Bucket: o.name,
 		SizeInMBs: 8, IntervalInSeconds: 2, CompressionFormat: "GZIP",
-		CheckpointPath: filepath.Join(dir, "checkpoints"),
+		Table: o.name,
 	}
 	for i := range o.workers {
-		f.workers = append(f.workers, harness.NewWorker(t, program, dir, string(rune('a'+i)), servers, settings))
+		name, servers := string(rune('a'+i)), servers
+		if o.reads != nil {
+			servers.Kinesis = o.reads.Wire(t, name, kinesis.Endpoint)
+		}
+		f.workers = append(f.workers, harness.NewWorker(t, program, dir, name, servers, settings))
 	}
 	ledger := harness.NewLedger(loadKeys)
 	f.load = &harness.Load{Stream: f.stream, Ledger: ledger, BytesPerSecond: o.bytesPerSecond}

@@ -19,6 +19,7 @@ type Tripwire struct {
 	mu      sync.Mutex
 	catches []*Catch
 	armed   *Catch
+	watch   func(c Call, status int)
 }
 
 // A Catch is a trap for one request.
@@ -86,6 +87,37 @@ func (w *Tripwire) Arm(n int, answered bool) <-chan struct{} {
 	return c.Held
 }
 
+// Watch calls seen for every call that was answered, after it was; from
+// several goroutines. nil ends it.
+func (w *Tripwire) Watch(seen func(c Call, status int)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watch = seen
+}
+
+func (w *Tripwire) report(c Call, status int) {
+	w.mu.Lock()
+	seen := w.watch
+	w.mu.Unlock()
+	if seen != nil {
+		seen(c, status)
+	}
+}
+
+// A statusWriter remembers what was answered.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets the proxy flush.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // take returns the catch that the call has run into, once.
 func (w *Tripwire) take(call Call) *Catch {
 	w.mu.Lock()
@@ -106,7 +138,9 @@ func (w *Tripwire) through(res http.ResponseWriter, req *http.Request, server ht
 	}
 	c := w.take(call)
 	if c == nil {
-		server.ServeHTTP(res, req)
+		answer := &statusWriter{ResponseWriter: res, status: http.StatusOK}
+		server.ServeHTTP(answer, req)
+		w.report(call, answer.status)
 		return
 	}
 	// net/http notices a dead client only while it reads ahead, which it does
