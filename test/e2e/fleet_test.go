@@ -51,7 +51,7 @@ func newFleet(t *testing.T, o fleetOptions) *fleet {
 	settings := harness.Settings{
 		Name: o.name, StreamARN: f.stream.ARN, Bucket: o.name,
 		SizeInMBs: 8, IntervalInSeconds: 2, CompressionFormat: "GZIP",
-		Table: o.name,
+		CheckpointTable: o.name,
 	}
 	for i := range o.workers {
 		name, servers := string(rune('a'+i)), servers

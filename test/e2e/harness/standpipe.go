@@ -34,7 +34,7 @@ func Build(ctx context.Context, root, pkg, dir string) (string, error) {
 type Endpoints struct {
 	Kinesis         string `json:"kinesis"`
 	S3              string `json:"s3"`
-	DynamoDB        string `json:"-"` // of a fleet's table; "" where there is none
+	DynamoDB        string `json:"-"` // of the test's own; local has none
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`
@@ -58,13 +58,11 @@ func (e Endpoints) Environment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "AWS_CA_BUNDLE=")
 	})
-	if e.DynamoDB != "" {
-		env = append(env, "AWS_ENDPOINT_URL_DYNAMODB="+e.DynamoDB)
-	}
 	return append(
 		env,
 		"AWS_ENDPOINT_URL_KINESIS="+e.Kinesis,
 		"AWS_ENDPOINT_URL_S3="+e.S3,
+		"AWS_ENDPOINT_URL_DYNAMODB="+e.DynamoDB,
 		"AWS_REGION="+e.Region,
 		"AWS_ACCESS_KEY_ID="+e.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY="+e.SecretAccessKey,
@@ -117,9 +115,9 @@ type Settings struct {
 	CompressionFormat string // Firehose's: GZIP or UNCOMPRESSED
 	Zstd              bool   // ours, overrides CompressionFormat
 	RecordFormat      string // lines or raw
-	CheckpointPath    string // of the embedded store
-	Table             string // of DynamoDB, instead of CheckpointPath
-	WorkerName        string // in a fleet
+	CheckpointPath    string
+	CheckpointTable   string // instead of the path
+	Worker            string // names the file of one of several workers
 }
 
 var configuration = template.Must(template.New("").Parse(`DeliveryStreamName: {{.Name}}
@@ -135,7 +133,7 @@ ExtendedS3DestinationConfiguration:
 Standpipe:
   RecordFormat: {{.RecordFormat}}
   StartingPosition: TRIM_HORIZON
-  Checkpoint: {Type: embedded, Path: "{{.CheckpointPath}}"}
+  Checkpoint: { {{- if .CheckpointTable}}Type: dynamodb, Table: {{.CheckpointTable}}{{else}}Type: embedded, Path: "{{.CheckpointPath}}"{{end -}} }
   MemoryLimit: 256MiB
   StatusAddress: 127.0.0.1:0
 {{- if .Zstd}}
@@ -177,7 +175,7 @@ func NewDelivery(t testing.TB, program, dir string, env []string, s Settings) *D
 	if err != nil {
 		t.Fatalf("write the configuration of %s: %v", s.Name, err)
 	}
-	file := filepath.Join(dir, s.Name+s.WorkerName+".yaml")
+	file := filepath.Join(dir, s.Name+s.Worker+".yaml")
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}

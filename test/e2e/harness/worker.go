@@ -38,7 +38,7 @@ func NewWorker(t testing.TB, program, dir, name string, servers Endpoints, s Set
 		w.Store = NewLink(t, w.OnStore.Endpoint)
 		own.DynamoDB = w.Store.Endpoint
 	}
-	s.WorkerName = name
+	s.Worker = name
 	w.delivery = NewDelivery(t, program, dir, own.Environment(), s)
 	return w
 }
@@ -63,7 +63,11 @@ func (w *Worker) Heal() {
 func (w *Worker) Start(t testing.TB) *Process {
 	t.Helper()
 	w.starts++
-	cmd := exec.Command(w.delivery.Program, "run", "-c", w.delivery.Config)
+	args := []string{"run", "-c", w.delivery.Config}
+	if w.Store != nil {
+		args = append(args, "--create-table")
+	}
+	cmd := exec.Command(w.delivery.Program, args...)
 	cmd.Env = w.delivery.Env
 	w.process = Start(t, fmt.Sprintf("standpipe run, worker %s, start %d", w.Name, w.starts), cmd)
 	return w.process
