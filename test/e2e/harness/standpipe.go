@@ -107,6 +107,7 @@ func StartLocal(t testing.TB, program, dir string, extra ...string) (*Process, E
 // Settings fill the configuration of `standpipe run`.
 type Settings struct {
 	Name              string // of the delivery stream
+	Worker            string // names the file of one of several workers
 	StreamARN         string
 	Bucket            string
 	Prefix            string // empty: data/!{timestamp:yyyy}/, which no test outlives
@@ -117,7 +118,6 @@ type Settings struct {
 	RecordFormat      string // lines or raw
 	CheckpointPath    string
 	CheckpointTable   string // instead of the path
-	Worker            string // names the file of one of several workers
 }
 
 var configuration = template.Must(template.New("").Parse(`DeliveryStreamName: {{.Name}}
