@@ -57,11 +57,13 @@ func (r *Reads) Wire(t testing.TB, worker, endpoint string) string {
 func (r *Reads) iterator(w http.ResponseWriter, req *http.Request, server http.Handler, call Call) {
 	answer := httptest.NewRecorder()
 	server.ServeHTTP(answer, req)
-	var in struct{ ShardId string }
+	var in struct {
+		ShardID string `json:"ShardId"`
+	}
 	var out struct{ ShardIterator string }
 	if json.Unmarshal(call.Body, &in) == nil && json.Unmarshal(answer.Body.Bytes(), &out) == nil && out.ShardIterator != "" {
 		r.mu.Lock()
-		r.shards[out.ShardIterator] = in.ShardId
+		r.shards[out.ShardIterator] = in.ShardID
 		r.mu.Unlock()
 	}
 	for name, values := range answer.Header() {

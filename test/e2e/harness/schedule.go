@@ -89,9 +89,16 @@ func Schedule(seed uint64, workers int, length, lease time.Duration) [][]Act {
 // shuffled is a deck with every kind of act.
 func shuffled(random *rand.Rand) []Act {
 	deck := []Act{
-		{Kind: KindKill}, {Kind: KindKill}, {Kind: KindKill},
-		{Kind: KindKillAt, Link: "s3"}, {Kind: KindKillAt, Link: "s3"}, {Kind: KindKillAt, Link: "store"},
-		{Kind: KindPause}, {Kind: KindPause}, {Kind: KindTerm}, {Kind: KindTerm},
+		{Kind: KindKill},
+		{Kind: KindKill},
+		{Kind: KindKill},
+		{Kind: KindKillAt, Link: "s3"},
+		{Kind: KindKillAt, Link: "s3"},
+		{Kind: KindKillAt, Link: "store"},
+		{Kind: KindPause},
+		{Kind: KindPause},
+		{Kind: KindTerm},
+		{Kind: KindTerm},
 	}
 	for _, link := range []string{"store", "s3"} {
 		for _, f := range []Act{
