@@ -12,6 +12,7 @@ import (
 // A fleet is several workers on one stream, the servers they need, a load on
 // the stream and an audit of what they deliver.
 type fleet struct {
+	kinesis *harness.Kinesis
 	admin   string // of the Kinesis server
 	stream  *harness.Stream
 	load    *harness.Load
@@ -42,7 +43,7 @@ func newFleet(t *testing.T, o fleetOptions) *fleet {
 		Region:      harness.Region,
 		AccessKeyID: harness.AccessKey, SecretAccessKey: harness.SecretKey,
 	}
-	f := &fleet{admin: admin, stream: &harness.Stream{Name: o.name, Client: servers.KinesisClient()}}
+	f := &fleet{kinesis: kinesis, admin: admin, stream: &harness.Stream{Name: o.name, Client: servers.KinesisClient()}}
 	if err := f.stream.Active(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -110,10 +111,10 @@ func (f *fleet) sweeping(ctx context.Context, stop <-chan struct{}) error {
 	}
 }
 
-// delivered sweeps until that many lines are audited.
-func (f *fleet) delivered(t *testing.T, lines int64, limit time.Duration) {
+// delivered sweeps until that many lines are audited, and says how long it took.
+func (f *fleet) delivered(t *testing.T, lines int64, limit time.Duration) time.Duration {
 	t.Helper()
-	ctx := limited(t, limit)
+	ctx, begun := limited(t, limit), time.Now()
 	err := harness.Poll(ctx, fmt.Sprintf("%d lines in the bucket", lines), func() error {
 		if err := f.sweep(ctx); err != nil {
 			return err
@@ -126,6 +127,7 @@ func (f *fleet) delivered(t *testing.T, lines int64, limit time.Duration) {
 	if err != nil {
 		t.Error(err) // the report at the end says more
 	}
+	return time.Since(begun)
 }
 
 // close stops the load, waits until all of it is delivered, stops the workers
@@ -138,9 +140,9 @@ func (f *fleet) close(t *testing.T, limit time.Duration) {
 		t.Errorf("load: %v", err)
 	}
 	lines, _ := f.load.Ledger.Acknowledged()
-	begun := time.Now()
-	f.delivered(t, lines, limit)
-	t.Logf("everything was delivered %v after the load and the faults ended", time.Since(begun).Round(time.Second))
+	left := lines - f.audit.Lines()
+	took := f.delivered(t, lines, limit)
+	t.Logf("when the load and the faults ended %d lines were not delivered, %v later %d", left, took.Round(time.Second), lines-f.audit.Lines())
 	for _, w := range f.workers {
 		if w.Process() == nil {
 			continue
@@ -160,7 +162,8 @@ func (f *fleet) close(t *testing.T, limit time.Duration) {
 	if r := f.audit.Report(); r != "" {
 		t.Errorf("the archive: %s", r)
 	}
-	t.Logf("audited %d lines in %d objects of %d shards", f.audit.Lines(), f.audit.Objects(), len(f.audit.Shards()))
+	t.Logf("audited %d lines in %d objects of %d shards; the Kinesis server held %d MB at most",
+		f.audit.Lines(), f.audit.Objects(), len(f.audit.Shards()), f.kinesis.Process.Peak()/1e6)
 	if f.audit.Lines() == 0 {
 		t.Error("nothing was delivered, which proves nothing")
 	}

@@ -34,14 +34,11 @@ func TestARollingRestartPausesNoShardForLongAndRepeatsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Start(t)
-		if err := w.Started(ctx); err != nil {
-			t.Fatal(err)
-		}
-		f.balanced(t, reads, 12)
-		t.Logf("worker %s stopped in %v; shards read by %v", w.Name, took.Round(time.Millisecond), reads.Readers())
+		balanced := f.balanced(t, reads, 12)
+		t.Logf("worker %s stopped in %v; %v after its start the shards were balanced", w.Name, took.Round(time.Millisecond), balanced.Round(time.Millisecond))
 	}
 	worst := stall.Worst()
-	longest := reads.Longest(begun)
+	longest := reads.Longest(begun, time.Now())
 	byLength := slices.SortedFunc(maps.Keys(longest), func(a, b string) int { return int(longest[b] - longest[a]) })
 	for _, shard := range byLength {
 		t.Logf("%s: longest pause %v", shard, longest[shard].Round(time.Millisecond))
@@ -54,25 +51,19 @@ func TestARollingRestartPausesNoShardForLongAndRepeatsNothing(t *testing.T) {
 	f.close(t, deliverLimit)
 }
 
-// balanced sweeps until all shards are read and no worker reads two more than
-// another.
-func (f *fleet) balanced(t *testing.T, reads *harness.Reads, shards int) {
+// balanced sweeps until all shards were read since now, by all workers, and no
+// worker reads two more than another; it returns how long that took.
+func (f *fleet) balanced(t *testing.T, reads *harness.Reads, shards int) time.Duration {
 	t.Helper()
-	ctx := limited(t, deliverLimit)
+	ctx, begun := limited(t, deliverLimit), time.Now()
 	err := harness.Poll(ctx, "the shards to be balanced", func() error {
 		if err := f.sweep(ctx); err != nil {
 			return err
 		}
-		readers := reads.Readers()
+		readers := reads.Readers(begun)
 		counts := slices.Sorted(maps.Values(readers))
-		if len(readers) < len(f.workers) {
-			return fmt.Errorf("only %d workers read: %v", len(readers), readers)
-		}
-		if n := reads.Shards(time.Now().Add(-2 * longestPause)); n < shards {
-			return fmt.Errorf("only %d shards are read", n)
-		}
-		if counts[len(counts)-1]-counts[0] > 1 {
-			return fmt.Errorf("shards by worker: %v", readers)
+		if n := total(readers); n < shards || len(readers) < len(f.workers) || counts[len(counts)-1]-counts[0] > 1 {
+			return fmt.Errorf("of %d shards the workers read %v", shards, readers)
 		}
 		for _, w := range f.workers {
 			if !alive(w.Process()) {
@@ -84,6 +75,7 @@ func (f *fleet) balanced(t *testing.T, reads *harness.Reads, shards int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return time.Since(begun)
 }
 
 func alive(p *harness.Process) bool {

@@ -121,7 +121,7 @@ func (r *rowWrites) seen(c harness.Call, status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.n++
-	if status == http.StatusOK && strings.HasPrefix(row.Key, "shardId-") {
+	if status == http.StatusOK && row.OfShard() {
 		r.accepted = append(r.accepted, row)
 	}
 }

@@ -53,7 +53,7 @@ func TestALedgerKnowsWhereEachLineOfALoadIs(t *testing.T) {
 	if calls := reads.Calls(); calls["GetShardIterator"] != 3 || calls["GetRecords"] == 0 || calls["PutRecords"] == 0 {
 		t.Errorf("calls %v", calls)
 	}
-	if readers := reads.Readers(); readers["me"] != 3 {
+	if readers := reads.Readers(time.Time{}); readers["me"] != 3 {
 		t.Errorf("shards by reader: %v, want all 3: a page's next iterator was not found", readers)
 	}
 	if n := reads.Most(time.Hour); n < 2 {

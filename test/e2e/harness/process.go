@@ -88,6 +88,22 @@ func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 // Resume continues what Pause stopped.
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
 
+// Peak is the most memory a living process has had resident, in bytes; 0 where
+// that cannot be known.
+func (p *Process) Peak() int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var kilobytes int64
+	for line := range strings.Lines(string(status)) {
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kilobytes); err == nil {
+			return kilobytes << 10
+		}
+	}
+	return 0
+}
+
 // Terminate sends SIGTERM and returns the exit code, or an error if the
 // process is still there after the limit. The time it took is returned too.
 func (p *Process) Terminate(limit time.Duration) (int, time.Duration, error) {

@@ -116,27 +116,34 @@ func (r *Reads) Shards(since time.Time) (n int) {
 	return n
 }
 
-// Readers counts the shards by the worker that read them last.
-func (r *Reads) Readers() map[string]int {
+// Readers counts the shards that were read since a moment, by the worker that
+// read them last.
+func (r *Reads) Readers(since time.Time) map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	readers := map[string]int{}
 	for _, reads := range r.reads {
-		readers[reads[len(reads)-1].By]++
+		if last := reads[len(reads)-1]; last.At.After(since) {
+			readers[last.By]++
+		}
 	}
 	return readers
 }
 
-// Longest is the longest time between two reads of a shard, the first of which
-// ended after the moment given, by shard.
-func (r *Reads) Longest(since time.Time) map[string]time.Duration {
+// Longest is the longest time between two reads of a shard that ended between
+// two moments, or has not ended by then, by shard.
+func (r *Reads) Longest(from, to time.Time) map[string]time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	longest := map[string]time.Duration{}
 	for shard, reads := range r.reads {
-		for i := 1; i < len(reads); i++ {
-			if reads[i].At.After(since) {
-				longest[shard] = max(longest[shard], reads[i].At.Sub(reads[i-1].At))
+		for i, read := range reads {
+			next := to
+			if i+1 < len(reads) && reads[i+1].At.Before(to) {
+				next = reads[i+1].At
+			}
+			if next.After(from) {
+				longest[shard] = max(longest[shard], next.Sub(read.At))
 			}
 		}
 	}

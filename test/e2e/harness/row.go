@@ -52,16 +52,19 @@ func (c Call) Row() (Row, bool) {
 }
 
 // Prepares says whether the call stores an intent: KCL's pending checkpoint.
-func (c Call) Prepares() bool {
-	row, ok := c.Row()
-	return ok && slices.Contains(row.Sets, "pendingCheckpoint")
-}
+func (c Call) Prepares() bool { return c.sets("pendingCheckpoint") }
 
 // Commits says whether the call moves a checkpoint.
-func (c Call) Commits() bool {
+func (c Call) Commits() bool { return c.sets("checkpoint") }
+
+func (c Call) sets(attribute string) bool {
 	row, ok := c.Row()
-	return ok && slices.Contains(row.Sets, "checkpoint")
+	return ok && row.OfShard() && slices.Contains(row.Sets, attribute)
 }
+
+// OfShard says whether the row is a shard's lease. Rows of workers are in the
+// same table.
+func (r Row) OfShard() bool { return strings.HasPrefix(r.Key, "shardId-") }
 
 // Publishes says whether the call completes a multipart upload.
 func (c Call) Publishes() bool { return c.Method == "POST" && c.Query.Has("uploadId") }
