@@ -122,16 +122,24 @@ func (f *fate) runs(ctx context.Context, d time.Duration, until <-chan struct{})
 			return context.Cause(ctx)
 		case <-f.worker.Process().Done():
 		}
-		p := f.worker.Process()
-		if wreck := p.Wrecked(); wreck != "" {
-			return fmt.Errorf("worker %s: %s", f.worker.Name, wreck)
+		if err := f.gaveUp(); err != nil {
+			return err
 		}
-		f.ended = append(f.ended, p.ExitCode())
 		if err := pause(ctx, time.Second); err != nil {
 			return err
 		}
 		f.worker.Start(f.t)
 	}
+}
+
+// gaveUp notes that a process has ended by itself.
+func (f *fate) gaveUp() error {
+	p := f.worker.Process()
+	if wreck := p.Wrecked(); wreck != "" {
+		return fmt.Errorf("worker %s: %s", f.worker.Name, wreck)
+	}
+	f.ended = append(f.ended, p.ExitCode())
+	return nil
 }
 
 // pause waits for that long: what is done to a worker has a length.
@@ -174,10 +182,7 @@ func (f *fate) act(ctx context.Context, act harness.Act) error {
 	case harness.KindKill:
 		w.Process().Crash()
 	case harness.KindTerm:
-		if err := w.Started(ctx); err != nil {
-			return err
-		}
-		if _, err := w.Stop(stopLimit); err != nil {
+		if err := f.term(ctx); err != nil {
 			return err
 		}
 	}
@@ -186,6 +191,19 @@ func (f *fate) act(ctx context.Context, act harness.Act) error {
 	}
 	w.Start(f.t)
 	return nil
+}
+
+// term stops the worker as a deploy does. Nothing else is done to it meanwhile,
+// so it has to end well, unless it had given up before.
+func (f *fate) term(ctx context.Context) error {
+	if err := f.worker.Started(ctx); err != nil {
+		if alive(f.worker.Process()) {
+			return err
+		}
+		return f.gaveUp()
+	}
+	_, err := f.worker.Stop(stopLimit)
+	return err
 }
 
 // A resharder splits shards of the original width and merges narrower ones, so

@@ -23,7 +23,7 @@ const (
 	idleControl = 20
 	// To the store: a heartbeat and a look at the table every few seconds. A call
 	// for each shard would be a thousand.
-	idleStore = 100
+	idleStore = 45
 )
 
 // The bill of an idle fleet is its calls: they must follow the heartbeats, not
