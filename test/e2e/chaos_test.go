@@ -47,7 +47,7 @@ func TestChaosLosesNoLineAndDeliversNoneTwice(t *testing.T) {
 	over := make(chan struct{})
 	group, running := errgroup.WithContext(ctx)
 	f.load.Start(ctx)
-	group.Go(func() error { return f.sweeping(running, over) })
+	group.Go(func() error { return f.sweeping(running, t, over) })
 	timer := time.AfterFunc(length, func() { close(over) })
 	defer timer.Stop()
 	reshards := &resharder{stream: f.stream, random: rand.New(rand.NewPCG(seed, 2))}

@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,12 +93,13 @@ func (f *fleet) sweep(ctx context.Context) error {
 	return nil
 }
 
-// sweeping sweeps every two seconds until stop is closed. An audit that cannot
-// go on, or finds a fault, ends it early: the rest would only hide the cause.
-func (f *fleet) sweeping(ctx context.Context, stop <-chan struct{}) error {
-	tick := time.NewTicker(2 * time.Second)
+// sweeping sweeps every two seconds until stop is closed, and tells now and
+// then how far it is. An audit that cannot go on, or finds a fault, ends it
+// early: the rest would only hide the cause.
+func (f *fleet) sweeping(ctx context.Context, t *testing.T, stop <-chan struct{}) error {
+	tick, begun := time.NewTicker(2*time.Second), time.Now()
 	defer tick.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-stop:
 			return nil
@@ -108,7 +113,28 @@ func (f *fleet) sweeping(ctx context.Context, stop <-chan struct{}) error {
 		if r := f.audit.Report(); r != "" {
 			return fmt.Errorf("the archive: %s", r)
 		}
+		if n%5 == 0 {
+			t.Logf("%3.0f s: %s", time.Since(begun).Seconds(), f.behind())
+		}
 	}
+}
+
+// behind says how much is not delivered yet, and which shards wait longest.
+func (f *fleet) behind() string {
+	lines, _ := f.load.Ledger.Acknowledged()
+	age := map[string]time.Duration{}
+	for _, shard := range f.audit.Shards() {
+		if arrived := f.audit.Arrived(shard); !f.audit.Ended(shard) && !arrived.IsZero() {
+			age[shard] = time.Since(arrived).Round(time.Second)
+		}
+	}
+	slowest := slices.SortedFunc(maps.Keys(age), func(a, b string) int { return cmp.Compare(age[b], age[a]) })
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d of %d lines not delivered; newest record delivered of", lines-f.audit.Lines(), lines)
+	for _, shard := range slowest[:min(3, len(slowest))] {
+		fmt.Fprintf(&text, " %s %v ago", shard, age[shard])
+	}
+	return text.String()
 }
 
 // delivered sweeps until that many lines are audited, and says how long it took.
