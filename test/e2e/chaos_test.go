@@ -22,8 +22,9 @@ const (
 	// shard that was not read for a minute catches up at Kinesis's 2 MiB a second
 	// while 1.7 arrive.
 	chaosDrain = 4 * time.Minute
-	// leaseDuration is what the workers are configured with.
-	leaseDuration = 10 * time.Second
+	// shortLease, in seconds, is the least that is allowed: the shorter, the more
+	// often shards change hands.
+	shortLease = 5
 )
 
 // Three workers, twelve shards and 20 MB/s for three minutes, while workers are
@@ -39,8 +40,8 @@ func TestChaosLosesNoLineAndDeliversNoneTwice(t *testing.T) {
 	length := time.Duration(number(t, "STANDPIPE_CHAOS_MINUTES", 3) * float64(time.Minute))
 	rate := number(t, "STANDPIPE_CHAOS_MBPS", 20)
 	seed := harness.Seed(t)
-	f := newFleet(t, fleetOptions{name: "chaos", workers: 3, shards: chaosShards, bytesPerSecond: int(rate * 1e6)})
-	acts := harness.Schedule(seed, len(f.workers), length, leaseDuration)
+	f := newFleet(t, fleetOptions{name: "chaos", workers: 3, shards: chaosShards, bytesPerSecond: int(rate * 1e6), leaseSeconds: shortLease})
+	acts := harness.Schedule(seed, len(f.workers), length, shortLease*time.Second)
 	t.Logf("what is done to whom:\n%s", harness.Describe(acts))
 
 	ctx := limited(t, length+testLimit)
@@ -173,7 +174,7 @@ func (f *fate) act(ctx context.Context, act harness.Act) error {
 		wire := map[string]*harness.Tripwire{"s3": w.OnS3, "store": w.OnStore}[act.Link]
 		if wire != nil {
 			// A worker without a shard writes nothing: then it dies a little later.
-			if err := f.runs(ctx, leaseDuration, wire.Arm(act.Write, act.Answered)); err != nil {
+			if err := f.runs(ctx, 2*shortLease*time.Second, wire.Arm(act.Write, act.Answered)); err != nil {
 				return err
 			}
 			defer wire.Arm(0, false)

@@ -29,6 +29,7 @@ type fleetOptions struct {
 	workers        int
 	shards         int
 	bytesPerSecond int
+	leaseSeconds   int            // 0: standpipe's own
 	reads          *harness.Reads // sees what the workers read; nil nobody
 }
 
@@ -56,7 +57,7 @@ func newFleet(t *testing.T, o fleetOptions) *fleet {
 	settings := harness.Settings{
 		Name: o.name, StreamARN: f.stream.ARN, Bucket: o.name,
 		SizeInMBs: 8, IntervalInSeconds: 2, CompressionFormat: "GZIP",
-		CheckpointTable: o.name,
+		CheckpointTable: o.name, LeaseSeconds: o.leaseSeconds,
 	}
 	for i := range o.workers {
 		name, servers := string(rune('a'+i)), servers

@@ -54,7 +54,7 @@ func fenced(status int, body string) error {
 }
 
 func zombie(t *testing.T, name string, catch func(*harness.Worker) *harness.Catch, judge func(status int, body string) error) {
-	f := newFleet(t, fleetOptions{name: "zombie-" + name, workers: 2, shards: 1, bytesPerSecond: 300_000})
+	f := newFleet(t, fleetOptions{name: "zombie-" + name, workers: 2, shards: 1, bytesPerSecond: 300_000, leaseSeconds: shortLease})
 	a, b := f.workers[0], f.workers[1]
 	ctx := limited(t, testLimit)
 	f.load.Start(ctx)

@@ -29,7 +29,11 @@ type Process struct {
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, cmd: cmd, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.out, &p.out
+	var all io.Writer = &p.out
+	if dir := os.Getenv("STANDPIPE_E2E_LOGS"); dir != "" {
+		all = io.MultiWriter(&p.out, keep(t, dir, name))
+	}
+	cmd.Stdout, cmd.Stderr = all, all
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// Wait returns this long after the exit even if a grandchild holds the pipes.
 	cmd.WaitDelay = 5 * time.Second
@@ -44,6 +48,17 @@ func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 		}
 	})
 	return p
+}
+
+// keep is a file for everything that a process prints.
+func keep(t testing.TB, dir, name string) *os.File {
+	t.Helper()
+	file, err := os.CreateTemp(dir, time.Now().UTC().Format("150405.000")+" "+name+" *.log")
+	if err != nil {
+		t.Fatalf("keep the output of %s: %v", name, err)
+	}
+	t.Cleanup(func() { _ = file.Close() }) // after the process ended: its cleanup was added later
+	return file
 }
 
 func (p *Process) wait() {

@@ -49,7 +49,9 @@ func (a Act) String() string {
 
 // Schedule draws what is done to each of the workers, for about that long. The
 // same seed gives the same acts. Every kind of act and every fault of every link
-// is drawn once before any comes twice; pauses outlast a lease.
+// is drawn once before any comes twice; pauses outlast a lease. In between there
+// is calm of half a lease to two and a half: a fleet whose workers never live for
+// a lease delivers nothing, and proves nothing.
 func Schedule(seed uint64, workers int, length, lease time.Duration) [][]Act {
 	random := rand.New(rand.NewPCG(seed, 1))
 	acts := make([][]Act, workers)
@@ -67,14 +69,14 @@ func Schedule(seed uint64, workers int, length, lease time.Duration) [][]Act {
 		}
 		act := deck[0]
 		deck = deck[1:]
-		act.Calm = between(random, 2*time.Second, 9*time.Second)
+		act.Calm = between(random, lease/2, 5*lease/2)
 		switch act.Kind {
 		case KindKill, KindKillAt, KindTerm:
 			act.Lasts = between(random, 0, 3*time.Second)
 		case KindPause:
 			act.Lasts = lease + between(random, lease/4, lease/2)
 		case KindFault:
-			act.Lasts = between(random, 2*time.Second, lease+lease/4)
+			act.Lasts = between(random, lease/4, 2*lease)
 		}
 		if act.Kind == KindKillAt {
 			act.Write, act.Answered = 1+random.IntN(12), random.IntN(2) == 0

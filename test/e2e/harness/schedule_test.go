@@ -6,11 +6,11 @@ import (
 )
 
 func TestTheSameSeedGivesTheSameSchedule(t *testing.T) {
-	a, b := Schedule(7, 3, 3*time.Minute, 10*time.Second), Schedule(7, 3, 3*time.Minute, 10*time.Second)
+	a, b := Schedule(7, 3, 3*time.Minute, 5*time.Second), Schedule(7, 3, 3*time.Minute, 5*time.Second)
 	if Describe(a) != Describe(b) {
 		t.Fatalf("%s\n%s", Describe(a), Describe(b))
 	}
-	if Describe(a) == Describe(Schedule(8, 3, 3*time.Minute, 10*time.Second)) {
+	if Describe(a) == Describe(Schedule(8, 3, 3*time.Minute, 5*time.Second)) {
 		t.Fatal("another seed gave the same schedule")
 	}
 }
@@ -18,7 +18,7 @@ func TestTheSameSeedGivesTheSameSchedule(t *testing.T) {
 // Three minutes of three workers are enough for the whole deck, whatever the
 // seed: a kind of fault that no short run meets is not tested.
 func TestAShortScheduleHasEveryKindOfAct(t *testing.T) {
-	const lease = 10 * time.Second
+	const lease = 5 * time.Second
 	for seed := range uint64(200) {
 		kinds, faults := map[string]int{}, map[string]int{}
 		for _, list := range Schedule(seed, 3, 3*time.Minute, lease) {

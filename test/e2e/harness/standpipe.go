@@ -111,6 +111,7 @@ type Settings struct {
 	StreamARN         string
 	Bucket            string
 	Prefix            string // empty: data/!{timestamp:yyyy}/, which no test outlives
+	LeaseSeconds      int    // of a fleet; 0: standpipe's own
 	SizeInMBs         int    // 0: 1
 	IntervalInSeconds int    // 0: 1
 	CompressionFormat string // Firehose's: GZIP or UNCOMPRESSED
@@ -134,6 +135,9 @@ Standpipe:
   RecordFormat: {{.RecordFormat}}
   StartingPosition: TRIM_HORIZON
   Checkpoint: { {{- if .CheckpointTable}}Type: dynamodb, Table: {{.CheckpointTable}}{{else}}Type: embedded, Path: "{{.CheckpointPath}}"{{end -}} }
+{{- if .LeaseSeconds}}
+  Lease: {Duration: {{.LeaseSeconds}}s}
+{{- end}}
   MemoryLimit: 256MiB
   StatusAddress: 127.0.0.1:0
 {{- if .Zstd}}
