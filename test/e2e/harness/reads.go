@@ -66,11 +66,7 @@ func (r *Reads) iterator(w http.ResponseWriter, req *http.Request, server http.H
 		r.shards[out.ShardIterator] = in.ShardID
 		r.mu.Unlock()
 	}
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes()) // the client may be gone
+	relay(w, answer)
 }
 
 func (r *Reads) page(w http.ResponseWriter, req *http.Request, server http.Handler, call Call, worker string) {

@@ -8,12 +8,11 @@ import (
 )
 
 // A Row is what an UpdateItem does to an item of a lease table: the attributes
-// it sets or adds to, and those it removes. Their names are KCL's, which are
-// documented, so that a step of the protocol can be told from outside.
+// it sets or adds to. Their names are KCL's, which are documented, so that a
+// step of the protocol can be told from outside.
 type Row struct {
-	Key     string // leaseKey
-	Sets    []string
-	Removes []string
+	Key  string // leaseKey
+	Sets []string
 }
 
 var clause = regexp.MustCompile(`\b(SET|ADD|REMOVE|DELETE)\b`)
@@ -35,17 +34,15 @@ func (c Call) Row() (Row, bool) {
 		if i+1 < len(marks) {
 			end = marks[i+1][0]
 		}
-		verb := in.UpdateExpression[mark[0]:mark[1]]
+		if verb := in.UpdateExpression[mark[0]:mark[1]]; verb != "SET" && verb != "ADD" {
+			continue
+		}
 		for term := range strings.SplitSeq(in.UpdateExpression[mark[1]:end], ",") {
 			name, _, _ := strings.Cut(strings.TrimSpace(term), " ")
 			if named, ok := in.ExpressionAttributeNames[name]; ok {
 				name = named
 			}
-			if verb == "SET" || verb == "ADD" {
-				row.Sets = append(row.Sets, name)
-			} else {
-				row.Removes = append(row.Removes, name)
-			}
+			row.Sets = append(row.Sets, name)
 		}
 	}
 	return row, true

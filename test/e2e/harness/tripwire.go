@@ -34,7 +34,6 @@ type Catch struct {
 	free     func() // closes release, once
 	finished chan struct{}
 	answer   *httptest.ResponseRecorder // written before finished is closed
-	call     Call                       // written before held is closed
 }
 
 // NewTripwire starts a proxy for the server at the endpoint.
@@ -149,12 +148,12 @@ func (w *Tripwire) through(res http.ResponseWriter, req *http.Request, server ht
 	if err != nil {
 		return
 	}
-	c.serve(res, req, server, call, body)
+	c.serve(res, req, server, body)
 }
 
 // serve holds the request. What was released reaches the server even if its
 // client has gone: it is on its way.
-func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Handler, call Call, body []byte) {
+func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Handler, body []byte) {
 	defer close(c.finished)
 	ask := func() {
 		again := req.Clone(context.WithoutCancel(req.Context()))
@@ -163,7 +162,6 @@ func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Ha
 		server.ServeHTTP(recorder, again)
 		c.answer = recorder
 	}
-	c.call = call
 	if c.answered {
 		ask()
 	}
@@ -176,19 +174,12 @@ func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Ha
 	if !c.answered {
 		ask()
 	}
-	for name, values := range c.answer.Header() {
-		res.Header()[name] = values
-	}
-	res.WriteHeader(c.answer.Code)
-	_, _ = res.Write(c.answer.Body.Bytes()) // the client may be gone
+	relay(res, c.answer)
 }
 
 // Release lets the held request go on to the server, or its answer to the
 // client.
 func (c *Catch) Release() { c.free() }
-
-// Call is the held request; valid once Held is closed.
-func (c *Catch) Call() Call { return c.call }
 
 // Answer waits until the server has answered the request and returns what it
 // said; 0 if the client died before the request was released.

@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -37,6 +38,13 @@ func newWire(t testing.TB, endpoint string, through func(w http.ResponseWriter, 
 		proxy.Transport.(*http.Transport).CloseIdleConnections()
 	})
 	return server.URL
+}
+
+// relay gives a client the answer that was recorded for it.
+func relay(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes()) // the client may be gone
 }
 
 // callBody is the most that is read of a call before it is passed on. Calls of
