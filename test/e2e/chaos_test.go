@@ -37,8 +37,8 @@ const (
 // STANDPIPE_E2E_SEED repeats what was done to whom and when; how the processes
 // meet it differs from run to run.
 func TestChaosLosesNoLineAndDeliversNoneTwice(t *testing.T) {
-	length := time.Duration(number(t, "STANDPIPE_CHAOS_MINUTES", 3) * float64(time.Minute))
-	rate := number(t, "STANDPIPE_CHAOS_MBPS", 20)
+	length := time.Duration(setting(t, "STANDPIPE_CHAOS_MINUTES", 3) * float64(time.Minute))
+	rate := setting(t, "STANDPIPE_CHAOS_MBPS", 20)
 	seed := harness.Seed(t)
 	f := newFleet(t, fleetOptions{name: "chaos", workers: 3, shards: chaosShards, bytesPerSecond: int(rate * 1e6), leaseSeconds: shortLease})
 	acts := harness.Schedule(seed, len(f.workers), length, shortLease*time.Second)
@@ -71,8 +71,8 @@ func TestChaosLosesNoLineAndDeliversNoneTwice(t *testing.T) {
 	f.close(t, chaosDrain)
 }
 
-// number is a setting of the environment.
-func number(t *testing.T, name string, otherwise float64) float64 {
+// setting is a number of the environment.
+func setting(t *testing.T, name string, otherwise float64) float64 {
 	t.Helper()
 	text := os.Getenv(name)
 	if text == "" {
