@@ -18,13 +18,13 @@ import (
 
 func TestAZombieStoppedBetweenStageAndPrepareIsHarmless(t *testing.T) {
 	t.Parallel()
-	zombie(t, "staged", store(harness.Call.Prepares), fenced)
+	zombie(t, "staged", onStore(harness.Call.Prepares), fenced)
 }
 
 func TestAZombieStoppedBetweenPrepareAndPublishIsHarmless(t *testing.T) {
 	t.Parallel()
 	// The other worker has published this upload: a second time it is done or gone.
-	zombie(t, "prepared", bucket(harness.Call.Publishes), func(status int, body string) error {
+	zombie(t, "prepared", onBucket(harness.Call.Publishes), func(status int, body string) error {
 		if status == http.StatusOK || status == http.StatusNotFound && strings.Contains(body, "NoSuchUpload") {
 			return nil
 		}
@@ -34,14 +34,14 @@ func TestAZombieStoppedBetweenPrepareAndPublishIsHarmless(t *testing.T) {
 
 func TestAZombieStoppedBetweenPublishAndCommitIsHarmless(t *testing.T) {
 	t.Parallel()
-	zombie(t, "published", store(harness.Call.Commits), fenced)
+	zombie(t, "published", onStore(harness.Call.Commits), fenced)
 }
 
-func store(match func(harness.Call) bool) func(w *harness.Worker) *harness.Catch {
+func onStore(match func(harness.Call) bool) func(w *harness.Worker) *harness.Catch {
 	return func(w *harness.Worker) *harness.Catch { return w.OnStore.Catch(match, false) }
 }
 
-func bucket(match func(harness.Call) bool) func(w *harness.Worker) *harness.Catch {
+func onBucket(match func(harness.Call) bool) func(w *harness.Worker) *harness.Catch {
 	return func(w *harness.Worker) *harness.Catch { return w.OnS3.Catch(match, false) }
 }
 
