@@ -135,13 +135,13 @@ Standpipe:
   RecordFormat: {{.RecordFormat}}
   StartingPosition: TRIM_HORIZON
   Checkpoint: { {{- if .CheckpointTable}}Type: dynamodb, Table: {{.CheckpointTable}}{{else}}Type: embedded, Path: "{{.CheckpointPath}}"{{end -}} }
-{{- if .LeaseSeconds}}
-  Lease: {Duration: {{.LeaseSeconds}}s}
-{{- end}}
   MemoryLimit: 256MiB
   StatusAddress: 127.0.0.1:0
 {{- if .Zstd}}
   Compression: {Format: ZSTD}
+{{- end}}
+{{- if .LeaseSeconds}}
+  Lease: {Duration: {{.LeaseSeconds}}s}
 {{- end}}
 `))
 
