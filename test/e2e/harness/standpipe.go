@@ -35,6 +35,7 @@ type Endpoints struct {
 	Kinesis         string `json:"kinesis"`
 	S3              string `json:"s3"`
 	DynamoDB        string `json:"-"` // of the test's own; local has none
+	Gateway         string `json:"gateway"`
 	Status          string `json:"status"`
 	Stream          string `json:"stream"`
 	Bucket          string `json:"bucket"`
