@@ -9,6 +9,8 @@ TOOL     := $(GO) tool -modfile=tools/go.mod
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 SEEDS    ?= 200
 FUZZTIME ?= 60s
+MINUTES  ?= 10
+MBPS     ?= 20
 # Everything but the tests that start the real binary and third-party servers,
 # which take minutes: unit and e2e together are test.
 PACKAGES  = $$($(GO) list ./... | grep -Ev '/test/e2e(/sdk)?$$')
@@ -22,7 +24,7 @@ define with_skips
 @$(1); status=$$?; if [ -s $(SKIPS) ]; then sort -u $(SKIPS); fi; exit $$status
 endef
 
-.PHONY: build test unit race lint vet sim fuzz bench bench-process e2e golden verify image clean help
+.PHONY: build test unit race lint vet sim fuzz bench bench-process e2e chaos golden verify image clean help
 
 build: ## Build bin/standpipe: static, reproducible, with its version.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/standpipe ./cmd/standpipe
@@ -61,6 +63,9 @@ bench-process: ## Measure the whole process over TLS against a stub, beside a pl
 
 e2e: ## Run the end-to-end tests alone. Needs Node, Python and a JDK with Maven.
 	$(call with_skips,set +e; $(GO) test -count=1 -timeout 40m ./test/e2e ./test/e2e/sdk)
+
+chaos: ## Torment a fleet of real processes, longer than e2e does: make chaos MINUTES=30 MBPS=20
+	$(call with_skips,set +e; STANDPIPE_CHAOS_MINUTES=$(MINUTES) STANDPIPE_CHAOS_MBPS=$(MBPS) $(GO) test -v -count=1 -timeout 0 -run '^TestChaos' ./test/e2e)
 
 golden: ## Rewrite the golden files of every package that has some.
 	@for dir in $$(grep -rl --include='*_test.go' --exclude-dir=testdata 'flag.Bool("update"' . | xargs -r -n1 dirname | sort -u); do \

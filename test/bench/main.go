@@ -29,6 +29,9 @@ type options struct {
 	limit    int
 	check    bool
 	verbose  bool
+	idle     int
+	window   time.Duration
+	dynamodb string
 }
 
 func main() {
@@ -45,6 +48,9 @@ func main() {
 	flag.IntVar(&o.limit, "limit", 2<<20, "bytes a second that plain reads from each shard; standpipe keeps to Kinesis's 2 MiB always; 0: no limit")
 	flag.BoolVar(&o.check, "check", false, "keep the objects and count the lines in them; takes memory and time")
 	flag.BoolVar(&o.verbose, "v", false, "print each run")
+	flag.IntVar(&o.idle, "idle", 0, "measure that many shards without records instead, at most 1000: calls, processor time, memory")
+	flag.DurationVar(&o.window, "window", time.Minute, "with -idle, how long")
+	flag.StringVar(&o.dynamodb, "dynamodb", "", "with -idle, URL of a DynamoDB (dynalite, DynamoDB Local) for the checkpoints; empty: the embedded store")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o, os.Stdout)
@@ -66,6 +72,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	targets := map[string]string{"stub": "./test/bench/stub", "plain": "./test/bench/plain"}
+	if o.idle > 0 {
+		delete(targets, "plain")
+	}
 	if o.binary == "" {
 		targets["standpipe"] = "./cmd/standpipe"
 		o.binary = filepath.Join(dir, "standpipe")
@@ -80,6 +89,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer stub.stop()
+	if o.idle > 0 {
+		return idle(ctx, o, stub, dir, out)
+	}
 
 	t := newTable(programs)
 	for round := range o.rounds {

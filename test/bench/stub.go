@@ -28,6 +28,7 @@ type stub struct {
 type progress struct {
 	Payload, Records int64
 	Done             bool
+	Calls            map[string]int64
 	Bucket           struct {
 		Objects, Bytes, Requests, Repeated, Manifests, Committed, Lines int64
 		Broken                                                          []string
@@ -136,7 +137,7 @@ ExtendedS3DestinationConfiguration:
   BufferingHints: {SizeInMBs: {{.Buffer}}, IntervalInSeconds: 300}
 Standpipe:
   StartingPosition: TRIM_HORIZON
-  Checkpoint: {Type: embedded, Path: "{{.State}}"}
+  Checkpoint: {{"{"}}{{if .Table}}Type: dynamodb, Table: {{.Table}}{{else}}Type: embedded, Path: "{{.State}}"{{end}}}
   MemoryLimit: {{.Memory}}
   StatusAddress: 127.0.0.1:0
   Compression: {Format: {{.Format}}, Level: {{.Level}}}
@@ -156,6 +157,7 @@ func command(o options, s *stub, dir string, p program) (*exec.Cmd, error) {
 	var text bytes.Buffer
 	err = configuration.Execute(&text, map[string]any{
 		"Buffer": o.buffer, "State": state, "Memory": o.memory, "Format": p.format, "Level": p.level,
+		"Table": map[bool]string{true: "bench"}[o.dynamodb != ""],
 	})
 	if err != nil {
 		return nil, err

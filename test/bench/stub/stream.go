@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 type settings struct {
 	kind   canned.Kind
 	shards int
-	pages  int64 // for each shard, of pageSlices slices
+	pages  int64 // for each shard, of pageSlices slices; 0 is a shard that stays empty
 	// pace is how many bytes of payload arrive in each shard each second; 0
 	// means that all are there from the start.
 	pace int64
@@ -50,7 +51,7 @@ func readSettings(q url.Values) (settings, error) {
 	if s.kind == "" {
 		s.kind = canned.Click
 	}
-	if s.shards < 1 || s.shards > 1000 || s.pages < 1 {
+	if s.shards < 1 || s.shards > 1000 || s.pages < 0 {
 		return s, fmt.Errorf("%d shards with %d pages each", s.shards, s.pages)
 	}
 	return s, nil
@@ -73,6 +74,7 @@ type run struct {
 	begun   time.Time
 
 	mu     sync.Mutex
+	calls  map[string]int64 // to Kinesis, by operation
 	taken  map[string]int64 // slices that a shard's reader has asked past
 	bucket bucket
 }
@@ -108,7 +110,7 @@ func (s *stub) reset(set settings) {
 	if s.slices[set.kind] == nil {
 		s.slices[set.kind] = canned.Slices(set.kind, 1, distinctPages*pageSlices, sliceSize)
 	}
-	r := &run{settings: set, slices: s.slices[set.kind], begun: time.Now(), taken: map[string]int64{}}
+	r := &run{settings: set, slices: s.slices[set.kind], begun: time.Now(), calls: map[string]int64{}, taken: map[string]int64{}}
 	for _, c := range r.slices {
 		r.records += c.Records
 	}
@@ -127,13 +129,14 @@ func (s *stub) current() *run {
 type Progress struct {
 	Payload, Records int64 // taken
 	Done             bool  // all shards are taken to their end
+	Calls            map[string]int64
 	Bucket           Bucket
 }
 
 func (r *run) progress() Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := Progress{Done: len(r.taken) == r.shards}
+	p := Progress{Done: len(r.taken) == r.shards, Calls: maps.Clone(r.calls)}
 	for shard, n := range r.taken {
 		at, _ := strconv.ParseInt(shard[strings.LastIndexByte(shard, '-')+1:], 10, 64)
 		for k := range n {
@@ -177,7 +180,11 @@ func (s *stub) kinesis(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	switch target := req.Header.Get("X-Amz-Target"); target {
+	target := req.Header.Get("X-Amz-Target")
+	r.mu.Lock()
+	r.calls[target[strings.LastIndexByte(target, '.')+1:]]++
+	r.mu.Unlock()
+	switch target {
 	case "Kinesis_20131202.DescribeStreamSummary":
 		writeJSON(w, map[string]any{"StreamDescriptionSummary": map[string]any{
 			"StreamName": "bench", "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/bench", "StreamStatus": "ACTIVE",

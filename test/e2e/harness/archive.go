@@ -96,18 +96,24 @@ func (a *Archive) Text(key string) ([]byte, bool) {
 
 // Get returns an object as it is stored.
 func (a *Archive) Get(ctx context.Context, key string) ([]byte, error) {
+	body, _, err := a.Tagged(ctx, key)
+	return body, err
+}
+
+// Tagged is Get with the object's ETag.
+func (a *Archive) Tagged(ctx context.Context, key string) (body []byte, etag string, err error) {
 	out, err := a.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(a.Bucket), Key: aws.String(key)})
 	if err != nil {
-		return nil, fmt.Errorf("get object s3://%s/%s: %w", a.Bucket, key, err)
+		return nil, "", fmt.Errorf("get object s3://%s/%s: %w", a.Bucket, key, err)
 	}
-	body, err := io.ReadAll(out.Body)
+	body, err = io.ReadAll(out.Body)
 	if cerr := out.Body.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read object s3://%s/%s: %w", a.Bucket, key, err)
+		return nil, "", fmt.Errorf("read object s3://%s/%s: %w", a.Bucket, key, err)
 	}
-	return body, nil
+	return body, aws.ToString(out.ETag), nil
 }
 
 // list returns the ETag of every object under the prefix.

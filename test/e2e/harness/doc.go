@@ -4,8 +4,9 @@
 // imports nothing of ours but the words of the domain.
 //
 //	process.go    a child process: own process group, captured output, signals
-//	kinesis.go    kinesalite and kinesis-local, third-party Kinesis servers
+//	kinesis.go    kinesalite and kinesis-local, third-party Kinesis servers, and ours
 //	s3.go         versitygw, a third-party S3 server
+//	dynamodb.go   dynalite, a third-party DynamoDB server
 //	clients.go    the SDK's clients for them
 //	produce.go    lines into a stream
 //	hashkey.go    halves and neighbours of hash key ranges
@@ -16,8 +17,18 @@
 //	lines.go      multisets of lines and their differences
 //	manifest.go   the chain of manifests of a shard
 //	standpipe.go  the binary: local and run
-//	tripwire.go   a proxy that tells when a write passes
+//	wire.go       an HTTP proxy, and what a call is
+//	tripwire.go   a wire that holds single calls
+//	row.go        what a call does to a lease
+//	link.go       the network between one client and one server, which can fail
+//	reads.go      a wire that sees who reads which shard when
 //	kill.go       kill -9 at random moments, repeatable by seed
+//	worker.go     one worker of a fleet: process, networks, wires
+//	schedule.go   what is done to a fleet, repeatable by seed
+//	load.go       numbered lines into a stream, at a rate
+//	ledger.go     what a load was told by the stream, line by line
+//	audit.go      an archive against a ledger
+//	stall.go      how long the machine stood still
 //
 // Every function that waits has a limit and says what it waited for.
 package harness

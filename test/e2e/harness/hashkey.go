@@ -19,6 +19,21 @@ func middle(start, end string) (string, error) {
 	return sum.Rsh(sum, 1).Add(sum, big.NewInt(1)).String(), nil
 }
 
+// Width is the part of all hash keys that a shard has, 0 to 1.
+func Width(shard types.Shard) float64 {
+	lo, ok1 := new(big.Float).SetString(*shard.HashKeyRange.StartingHashKey)
+	hi, ok2 := new(big.Float).SetString(*shard.HashKeyRange.EndingHashKey)
+	if !ok1 || !ok2 {
+		return 0
+	}
+	all := new(big.Float).SetInt(new(big.Int).Lsh(big.NewInt(1), 128))
+	width, _ := new(big.Float).Quo(hi.Sub(hi, lo), all).Float64()
+	return width
+}
+
+// ErrNoNeighbours says that no two of the shards can be merged.
+var ErrNoNeighbours = errors.New("no two open shards have adjacent hash keys")
+
 // neighbours finds two shards of which the second begins where the first ends.
 func neighbours(shards []types.Shard) (a, b types.Shard, err error) {
 	begins := map[string]types.Shard{}
@@ -34,5 +49,5 @@ func neighbours(shards []types.Shard) (a, b types.Shard, err error) {
 			return a, b, nil
 		}
 	}
-	return a, b, errors.New("no two open shards have adjacent hash keys")
+	return a, b, ErrNoNeighbours
 }

@@ -25,14 +25,7 @@ type Moment struct {
 // of a start, when it recovers, deserve more than their share.
 func Moments(t testing.TB, n int, longest time.Duration) []Moment {
 	t.Helper()
-	seed := randomSeed(t)
-	if s := os.Getenv("STANDPIPE_E2E_SEED"); s != "" {
-		if _, err := fmt.Sscanf(s, "%d", &seed); err != nil {
-			t.Fatalf("STANDPIPE_E2E_SEED=%q is not a number: %v", s, err)
-		}
-	}
-	t.Logf("random moments: STANDPIPE_E2E_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(Seed(t), 0))
 	moments := make([]Moment, n)
 	for i := range moments {
 		limit := longest
@@ -45,6 +38,19 @@ func Moments(t testing.TB, n int, longest time.Duration) []Moment {
 		}
 	}
 	return moments
+}
+
+// Seed is the one in STANDPIPE_E2E_SEED, or a new one; it is printed.
+func Seed(t testing.TB) uint64 {
+	t.Helper()
+	seed := randomSeed(t)
+	if s := os.Getenv("STANDPIPE_E2E_SEED"); s != "" {
+		if _, err := fmt.Sscanf(s, "%d", &seed); err != nil {
+			t.Fatalf("STANDPIPE_E2E_SEED=%q is not a number: %v", s, err)
+		}
+	}
+	t.Logf("random moments: STANDPIPE_E2E_SEED=%d", seed)
+	return seed
 }
 
 func randomSeed(t testing.TB) uint64 {

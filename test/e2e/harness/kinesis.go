@@ -1,8 +1,11 @@
 package harness
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -69,6 +72,56 @@ func StartKinesisLocal(t testing.TB) *Kinesis {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// StartOwnKinesis starts `standpipe kinesis` in memory, with one stream, and
+// returns the address of its admin API too. It takes tens of megabytes a second,
+// where the others take one; whoever writes that much has to Trim.
+func StartOwnKinesis(t testing.TB, program, stream string, shards int) (k *Kinesis, admin string) {
+	t.Helper()
+	cmd := exec.Command(program, "kinesis", "--addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
+		"--streams", fmt.Sprintf("%s:%d", stream, shards))
+	p := Start(t, "standpipe kinesis", cmd)
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	line, err := p.WaitLine(ctx, "kinesis is ready on ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, addresses, _ := strings.Cut(line, "kinesis is ready on ")
+	endpoint, admin, ok := strings.Cut(addresses, ", admin on ")
+	if !ok {
+		t.Fatalf("no addresses in %q", line)
+	}
+	return &Kinesis{Endpoint: endpoint, Process: p}, admin
+}
+
+// Trim drops the records of a shard that arrived before a time, through the
+// admin API of `standpipe kinesis`.
+func Trim(ctx context.Context, admin, stream, shard string, before time.Time) error {
+	order, err := json.Marshal(map[string]string{"stream": stream, "shard": shard, "before": before.Format(time.RFC3339Nano)})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, admin+"/trim", bytes.NewReader(order))
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
+	if cerr := res.Body.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", res.Status, answer)
+	}
+	if err != nil {
+		return fmt.Errorf("trim %s of %s: %w", shard, stream, err)
+	}
+	return nil
 }
 
 // FreePort returns a TCP port of 127.0.0.1 that was free a moment ago.

@@ -8,21 +8,32 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/standpipe/standpipe"
 )
 
 // A Manifest is the part of a manifest that an outsider needs to follow a
-// shard: which objects hold its next range, in which order. All that the
-// harness knows of the format is in this type and in Chains.
+// shard: which objects hold its next range, in which order, and what is said
+// of them. All that the harness knows of the format is in this type and in
+// Chains.
 type Manifest struct {
 	Shard    string             `json:"shard"`
 	Number   int64              `json:"number"`
 	PrevLast standpipe.Position `json:"prevLast"`
+	First    string             `json:"first"`
 	Last     standpipe.Position `json:"last"`
-	Objects  []struct {
-		Key string `json:"key"`
-	} `json:"objects"`
+	Objects  []ManifestObject   `json:"objects"`
+	Gaps     []json.RawMessage  `json:"gaps"`
+}
+
+// A ManifestObject is one object of a flush as its manifest describes it.
+type ManifestObject struct {
+	Key        string    `json:"key"`
+	Size       int64     `json:"size"` // as stored
+	Lines      int64     `json:"lines"`
+	Hash       string    `json:"hash"` // see standpipe.Digest
+	ArrivalMax time.Time `json:"arrivalMax"`
 }
 
 // Chains reads every manifest, "…/_standpipe/commits/<stream…>/<shard>/<number>.json",

@@ -29,7 +29,11 @@ type Process struct {
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, cmd: cmd, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.out, &p.out
+	var all io.Writer = &p.out
+	if dir := os.Getenv("STANDPIPE_E2E_LOGS"); dir != "" {
+		all = io.MultiWriter(&p.out, keep(t, dir, name))
+	}
+	cmd.Stdout, cmd.Stderr = all, all
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// Wait returns this long after the exit even if a grandchild holds the pipes.
 	cmd.WaitDelay = 5 * time.Second
@@ -44,6 +48,17 @@ func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 		}
 	})
 	return p
+}
+
+// keep is a file for everything that a process prints.
+func keep(t testing.TB, dir, name string) *os.File {
+	t.Helper()
+	file, err := os.CreateTemp(dir, time.Now().UTC().Format("150405.000")+" "+name+" *.log")
+	if err != nil {
+		t.Fatalf("keep the output of %s: %v", name, err)
+	}
+	t.Cleanup(func() { _ = file.Close() }) // after the process ended: its cleanup was added later
+	return file
 }
 
 func (p *Process) wait() {
@@ -79,6 +94,29 @@ func (p *Process) Crash() {
 	// The process may have ended by itself in this moment.
 	_ = p.cmd.Process.Kill()
 	<-p.done
+}
+
+// Pause stops the process where it stands, as SIGSTOP, a frozen virtual
+// machine or a long swap does: it does not notice. Resume lets it go on.
+func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
+
+// Resume continues what Pause stopped.
+func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+
+// Peak is the most memory a living process has had resident, in bytes; 0 where
+// that cannot be known.
+func (p *Process) Peak() int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var kilobytes int64
+	for line := range strings.Lines(string(status)) {
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kilobytes); err == nil {
+			return kilobytes << 10
+		}
+	}
+	return 0
 }
 
 // Terminate sends SIGTERM and returns the exit code, or an error if the

@@ -111,3 +111,19 @@ func TestTheSameSeedGivesTheSameMoments(t *testing.T) {
 		}
 	}
 }
+
+func TestAPausedProcessStandsStillAndGoesOnWhenItIsResumed(t *testing.T) {
+	p := startChild(t, "polite")
+	if _, err := p.WaitLine(within(t), "ready"); err != nil {
+		t.Fatal(err)
+	}
+	p.Pause()
+	// A stopped process takes no SIGTERM; it is kept for later.
+	if _, _, err := p.Terminate(50 * time.Millisecond); err == nil {
+		t.Fatal("a stopped process ended")
+	}
+	p.Resume()
+	if code, err := p.Wait(30 * time.Second); err != nil || code != 3 {
+		t.Fatalf("exit code %d, %v, want 3", code, err)
+	}
+}

@@ -112,9 +112,11 @@ func StartLocal(t testing.TB, program, dir string, extra ...string) (*Process, E
 // Settings fill the configuration of `standpipe run`.
 type Settings struct {
 	Name              string // of the delivery stream
+	Worker            string // names the file of one of several workers
 	StreamARN         string
 	Bucket            string
 	Prefix            string // empty: data/!{timestamp:yyyy}/, which no test outlives
+	LeaseSeconds      int    // of a fleet; 0: standpipe's own
 	SizeInMBs         int    // 0: 1
 	IntervalInSeconds int    // 0: 1
 	CompressionFormat string // Firehose's: GZIP or UNCOMPRESSED
@@ -142,6 +144,9 @@ Standpipe:
   StatusAddress: 127.0.0.1:0
 {{- if .Zstd}}
   Compression: {Format: ZSTD}
+{{- end}}
+{{- if .LeaseSeconds}}
+  Lease: {Duration: {{.LeaseSeconds}}s}
 {{- end}}
 `))
 
@@ -179,7 +184,7 @@ func NewDelivery(t testing.TB, program, dir string, env []string, s Settings) *D
 	if err != nil {
 		t.Fatalf("write the configuration of %s: %v", s.Name, err)
 	}
-	file := filepath.Join(dir, s.Name+".yaml")
+	file := filepath.Join(dir, s.Name+s.Worker+".yaml")
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -161,6 +161,12 @@ func (s *Stream) Merge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.MergeOf(ctx, open)
+}
+
+// MergeOf joins the first two of these open shards whose hash keys are
+// neighbours.
+func (s *Stream) MergeOf(ctx context.Context, open []types.Shard) error {
 	a, b, err := neighbours(open)
 	if err != nil {
 		return fmt.Errorf("merge shards of %s: %w", s.Name, err)

@@ -1,87 +1,196 @@
 package harness
 
 import (
+	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"sync"
 	"testing"
 )
 
-// A Tripwire stands before an S3 server and tells when the n-th writing
-// request comes through, so that a process can be killed exactly between two
-// steps: a random moment rarely falls into the few milliseconds that matter.
+// A Tripwire stands before a server and holds single requests, so that a
+// process can be stopped or killed exactly between two steps: a random moment
+// rarely falls into the few milliseconds that matter.
 type Tripwire struct {
 	Endpoint string
 
 	mu      sync.Mutex
-	left    int
-	answer  bool // trip after the server did it, before the client hears of it
-	tripped chan struct{}
+	catches []*Catch
+	armed   *Catch
+	watch   func(c Call, status int)
 }
 
-// NewTripwire starts a proxy for the server at the endpoint. Host is passed
-// on, because the signature covers it.
+// A Catch is a trap for one request.
+type Catch struct {
+	// Held is closed when the request is held.
+	Held <-chan struct{}
+
+	match    func(Call) bool
+	answered bool
+	held     chan struct{}
+	release  chan struct{}
+	free     func() // closes release, once
+	finished chan struct{}
+	answer   *httptest.ResponseRecorder // written before finished is closed
+}
+
+// NewTripwire starts a proxy for the server at the endpoint.
 func NewTripwire(t testing.TB, endpoint string) *Tripwire {
 	t.Helper()
-	target, err := url.Parse(endpoint)
-	if err != nil {
-		t.Fatalf("parse endpoint: %v", err)
-	}
 	w := &Tripwire{}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Host = r.In.Host
-	}}
-	server := httptest.NewServer(http.HandlerFunc(func(res http.ResponseWriter, req *http.Request) {
-		tripped, answer := w.step(req.Method)
-		switch {
-		case tripped == nil:
-			proxy.ServeHTTP(res, req)
-		case answer:
-			// Whatever the server says goes nowhere.
-			proxy.ServeHTTP(httptest.NewRecorder(), req)
-			hold(tripped, req)
-		default:
-			hold(tripped, req)
-		}
-	}))
-	t.Cleanup(server.Close)
-	w.Endpoint = server.URL
+	w.Endpoint = newWire(t, endpoint, w.through)
 	return w
+}
+
+// Catch holds the first request that match accepts: before the server sees it
+// or, answered, after it did what was asked and before the client hears of it.
+// A request that is never released goes nowhere when its client dies.
+func (w *Tripwire) Catch(match func(Call) bool, answered bool) *Catch {
+	held, release := make(chan struct{}), make(chan struct{})
+	c := &Catch{
+		Held: held, match: match, answered: answered, held: held,
+		release: release, free: sync.OnceFunc(func() { close(release) }), finished: make(chan struct{}),
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.catches = append(w.catches, c)
+	return c
 }
 
 // Arm returns a channel that is closed by the n-th writing request from now:
 // before the server sees it, or after it has done what was asked. n 0 disarms.
-func (w *Tripwire) Arm(n int, answer bool) <-chan struct{} {
+func (w *Tripwire) Arm(n int, answered bool) <-chan struct{} {
+	w.mu.Lock()
+	for i, c := range w.catches {
+		if c == w.armed {
+			w.catches = append(w.catches[:i:i], w.catches[i+1:]...)
+			break
+		}
+	}
+	w.armed = nil
+	w.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	c := w.Catch(func(c Call) bool {
+		if c.writes() {
+			n--
+		}
+		return n == 0
+	}, answered)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.left, w.answer, w.tripped = n, answer, make(chan struct{})
-	return w.tripped
+	w.armed = c
+	return c.Held
 }
 
-// step counts a request and returns the channel to close if this is the one.
-func (w *Tripwire) step(method string) (tripped chan struct{}, answer bool) {
-	if method == http.MethodGet || method == http.MethodHead {
-		return nil, false
-	}
+// Watch calls seen for every call that was answered, after it was; from
+// several goroutines. nil ends it.
+func (w *Tripwire) Watch(seen func(c Call, status int)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.left == 0 {
-		return nil, false
-	}
-	if w.left--; w.left > 0 {
-		return nil, false
-	}
-	return w.tripped, w.answer
+	w.watch = seen
 }
 
-// hold reports and keeps the client waiting until it is dead. net/http notices
-// that only while it reads ahead, which it does once the body was read.
-func hold(tripped chan struct{}, req *http.Request) {
-	_, _ = io.Copy(io.Discard, req.Body)
-	close(tripped)
-	<-req.Context().Done()
+func (w *Tripwire) report(c Call, status int) {
+	w.mu.Lock()
+	seen := w.watch
+	w.mu.Unlock()
+	if seen != nil {
+		seen(c, status)
+	}
+}
+
+// A statusWriter remembers what was answered.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets the proxy flush.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// take returns the catch that the call has run into, once.
+func (w *Tripwire) take(call Call) *Catch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, c := range w.catches {
+		if c.match(call) {
+			w.catches = append(w.catches[:i:i], w.catches[i+1:]...)
+			return c
+		}
+	}
+	return nil
+}
+
+func (w *Tripwire) through(res http.ResponseWriter, req *http.Request, server http.Handler) {
+	call, err := newCall(req)
+	if err != nil {
+		return // the client is gone
+	}
+	c := w.take(call)
+	if c == nil {
+		answer := &statusWriter{ResponseWriter: res, status: http.StatusOK}
+		server.ServeHTTP(answer, req)
+		w.report(call, answer.status)
+		return
+	}
+	// net/http notices a dead client only while it reads ahead, which it does
+	// once the body was read.
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return
+	}
+	c.serve(res, req, server, body)
+}
+
+// serve holds the request. What was released reaches the server even if its
+// client has gone: it is on its way.
+func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Handler, body []byte) {
+	defer close(c.finished)
+	ask := func() {
+		again := req.Clone(context.WithoutCancel(req.Context()))
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		recorder := httptest.NewRecorder()
+		server.ServeHTTP(recorder, again)
+		c.answer = recorder
+	}
+	if c.answered {
+		ask()
+	}
+	close(c.held)
+	select {
+	case <-c.release:
+	case <-req.Context().Done():
+		return
+	}
+	if !c.answered {
+		ask()
+	}
+	relay(res, c.answer)
+}
+
+// Release lets the held request go on to the server, or its answer to the
+// client.
+func (c *Catch) Release() { c.free() }
+
+// Answer waits until the server has answered the request and returns what it
+// said; 0 if the client died before the request was released.
+func (c *Catch) Answer(ctx context.Context) (status int, body string, err error) {
+	select {
+	case <-c.finished:
+	case <-ctx.Done():
+		return 0, "", context.Cause(ctx)
+	}
+	if c.answer == nil {
+		return 0, "", nil
+	}
+	return c.answer.Code, c.answer.Body.String(), nil
 }

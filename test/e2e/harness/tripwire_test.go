@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -36,4 +37,37 @@ func TestTheTripwireHoldsTheNthWriteBeforeOrAfterItIsDone(t *testing.T) {
 			t.Errorf("%s: object there %v, want %v", key, there, answered)
 		}
 	}
+}
+
+func TestACaughtRequestReachesTheServerWhenItIsReleasedAndNotBefore(t *testing.T) {
+	direct := newArchive(t)
+	wire := NewTripwire(t, aws.ToString(direct.Client.Options().BaseEndpoint))
+	wired := &Archive{Client: S3Client(wire.Endpoint), Bucket: direct.Bucket}
+	caught := wire.Catch(func(c Call) bool { return c.Method == http.MethodPut && strings.HasSuffix(c.Path, "/late") }, false)
+	put(t, wired, "other", []byte("a"))
+	done := make(chan error, 1)
+	go func() {
+		_, err := wired.Client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &wired.Bucket, Key: aws.String("late"), Body: strings.NewReader("b")})
+		done <- err
+	}()
+	<-caught.Held
+	there := func() bool {
+		found, err := direct.list(within(t), "late")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found) == 1
+	}
+	if there() {
+		t.Fatal("the server saw the request while it was held")
+	}
+	caught.Release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	status, _, err := caught.Answer(within(t))
+	if err != nil || status != http.StatusOK || !there() {
+		t.Fatalf("status %d, %v, there %v", status, err, there())
+	}
+	put(t, wired, "late", []byte("a second time nothing is held"))
 }
