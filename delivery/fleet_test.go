@@ -559,12 +559,12 @@ func TestWritesPerHourAreThoseStated(t *testing.T) {
 		p := r.start()
 		r.until("all are delivered", func() bool { return p.held() == 4 })
 		writes := func() (n int) {
-			for _, op := range []string{"create", "take", "prepare", "commit", "release", "nudge", "forget", "delete"} {
+			for _, op := range []string{"create", "take", "prepare", "commit", "note", "release", "nudge", "forget", "delete"} {
 				n += p.gate.count(op)
 			}
 			return n
 		}
-		before, beats, looks := writes(), p.gate.count("beat"), p.gate.count("roster")
+		before, beats, looks, lists := writes(), p.gate.count("beat"), p.gate.count("roster"), p.gate.count("ListShards")
 		time.Sleep(time.Hour)
 		if n := writes() - before; n != 0 {
 			t.Errorf("4 idle shards wrote %d rows in an hour", n)
@@ -574,6 +574,9 @@ func TestWritesPerHourAreThoseStated(t *testing.T) {
 		}
 		if n := p.gate.count("roster") - looks; n < 650 || n > 900 {
 			t.Errorf("%d looks in an hour, want about 780", n)
+		}
+		if n := p.gate.count("ListShards") - lists; n < 55 || n > 65 {
+			t.Errorf("the shards were listed %d times in an hour, want about 60", n)
 		}
 		before = writes()
 		for n := range 3600 {
