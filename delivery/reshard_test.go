@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,10 +254,11 @@ func TestAFirstStartThatDiedHalfWaySkipsNothingOfTheConfiguredStart(t *testing.T
 			r.events(0, 10)
 			r.want, r.records = map[string]int{}, 0
 			time.Sleep(10 * time.Second)
-			p, n := r.boot(), 0
+			p := r.boot()
+			var n atomic.Int64
 			p.gate.set(func(_ context.Context, op string, do func() error) error {
 				if op == "create" {
-					if n++; n == k {
+					if n.Add(1) == int64(k) {
 						p.gate.kill()
 						p.stop()
 						return errDead
