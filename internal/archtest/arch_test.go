@@ -45,6 +45,8 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 			"batcher/set.go:5: uses time.Now",
 			"batcher/set.go:7: starts a goroutine",
 		},
+		"archive-only-reads":           {"archive/archive.go: imports delivery"},
+		"compare-judges-from-archives": {"compare/compare.go: imports delivery"},
 		"delivery-is-wired-by-others": {
 			"delivery/worker.go: imports flag",
 			"delivery/worker.go: imports github.com/aws/aws-sdk-go-v2/service/s3",

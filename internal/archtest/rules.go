@@ -65,6 +65,16 @@ var Rules = []Rule{
 		pure(".", "batcher", "manifest", "checkpoint/kcl"),
 	},
 	{
+		"archive-only-reads",
+		"archive reads what anybody wrote: verify, compare and cat stand on it, so it knows none of the packages that write",
+		allow([]string{"archive"}, []string{".", "archive", "internal"}),
+	},
+	{
+		"compare-judges-from-archives",
+		"a verdict that shared code with the live shard loop would repeat its mistakes: compare knows archives, manifests and the stream's reader, never delivery",
+		allow([]string{"compare"}, []string{".", "archive", "compare", "manifest", "internal"}),
+	},
+	{
 		"delivery-is-wired-by-others",
 		"delivery is the protocol; flags, YAML, settings and SDK types stay in cmd, or the simulation cannot run it",
 		forbid([]string{"delivery"}, Module+"/cmd", Module+"/config", "github.com/goccy/go-yaml", "gopkg.in/yaml", "flag", "github.com/alecthomas/kong", "github.com/aws/"),

@@ -1,0 +1,3 @@
+package compare
+
+import _ "github.com/standpipe/standpipe/delivery"
