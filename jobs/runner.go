@@ -33,6 +33,11 @@ type Task struct {
 	// it after the next heartbeat. A later try finds the last one in
 	// Slice.Progress.
 	Report func(progress json.RawMessage)
+	// Save is Report that returns when the store has it: for what has to be
+	// known before an effect that cannot be taken back. After an error it is
+	// unknown whether the store has it, and the effect must not follow; a claim
+	// that was lost ends the handler's context too.
+	Save func(ctx context.Context, progress json.RawMessage) error
 }
 
 // A Handler does one slice. It must be idempotent: it may have been done
@@ -263,18 +268,27 @@ func (r *Runner) do(ctx context.Context, m message, log *zap.Logger, keep func(c
 	if handler == nil || j.Cancelled || s.Ended() || s.Revision != m.Revision {
 		return nil // an old message
 	}
-	c := &claim{store: r.store, token: newToken()}
+	c := &claim{store: r.store, token: newToken(), job: m.Job}
 	if held, err := c.put(ctx, s.Claim(r.opt.Worker, c.token)); err != nil || !held {
 		return err
 	}
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	task := Task{Job: j, Slice: c.current(), Report: c.report, Save: func(ctx context.Context, p json.RawMessage) error {
+		c.report(p)
+		held, err := c.renew(ctx)
+		if err == nil && !held {
+			cancel(errLost)
+			err = errLost
+		}
+		return err
+	}}
 	beats := make(chan struct{})
 	go func() {
 		defer close(beats)
 		r.keepAlive(working, cancel, c, keep)
 	}()
-	result, err := r.call(working, handler, Task{Job: j, Slice: c.slice, Report: c.report})
+	result, err := r.call(working, handler, task)
 	cause := context.Cause(working)
 	cancel(nil)
 	<-beats
@@ -353,7 +367,7 @@ func (r *Runner) keepAlive(ctx context.Context, cancel context.CancelCauseFunc, 
 			return
 		case <-tick.C:
 		}
-		held, err := c.put(ctx, c.current())
+		held, err := c.renew(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -371,7 +385,7 @@ func (r *Runner) keepAlive(ctx context.Context, cancel context.CancelCauseFunc, 
 		if err := keep(ctx); err != nil && ctx.Err() == nil {
 			r.opt.Logger.Debug("reservation not kept", zap.Error(err))
 		}
-		if j, err := r.store.Job(ctx, c.slice.Job); err == nil && j.Cancelled || errors.Is(err, ErrNotFound) {
+		if j, err := r.store.Job(ctx, c.job); err == nil && j.Cancelled || errors.Is(err, ErrNotFound) {
 			cancel(errCancelled)
 			return
 		}
