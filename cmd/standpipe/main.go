@@ -27,6 +27,7 @@ type cli struct {
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running standpipe whether it lives; for containers."`
 	ImportKCL   importKCLCommand   `cmd:"" name:"import-kcl" help:"Take a KCL application's lease table over, or copy it."`
 	ExportKCL   exportKCLCommand   `cmd:"" name:"export-kcl" help:"Hand the leases back to a KCL application."`
+	Jobs        jobsCommand        `cmd:"" help:"List, show, cancel and resume jobs."`
 	Version     versionCommand     `cmd:"" help:"Say which build this is."`
 }
 
@@ -103,5 +104,5 @@ func withCommand(err error) error {
 	if name == nil {
 		return fmt.Errorf("%w; see standpipe --help", err)
 	}
-	return fmt.Errorf("%w; see standpipe %s --help", err, name.Name)
+	return fmt.Errorf("%w; see %s --help", err, name.FullPath())
 }

@@ -56,7 +56,7 @@ func Open(dir string) (*Store, error) {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, &standpipe.Error{
 			Class: standpipe.Fatal, Op: op, Err: errors.New("another process is using it"),
-			Hint: "one process per --jobs folder: wait for the other job, or use another folder",
+			Hint: "one process per --jobs folder: the running command shows its progress and is stopped by Ctrl-C; wait for it, or use another folder",
 		}
 	case err != nil:
 		return nil, &standpipe.Error{
