@@ -87,8 +87,12 @@ func (r jobReport) row(out *console) []cell {
 		c.dress = out.red
 	}
 	return []cell{
-		{text: r.ID}, c, {text: fmt.Sprintf("%d of %d", r.Summary.Done, r.Slices), right: true},
-		{text: fmt.Sprint(r.Summary.Failed), right: true}, {text: r.Created.UTC().Format(time.RFC3339)}, {text: r.Title},
+		{text: r.ID},
+		c,
+		{text: fmt.Sprintf("%d of %d", r.Summary.Done, r.Slices), right: true},
+		{text: fmt.Sprint(r.Summary.Failed), right: true},
+		{text: r.Created.UTC().Format(time.RFC3339)},
+		{text: r.Title},
 	}
 }
 
