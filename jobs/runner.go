@@ -108,7 +108,7 @@ type Runner struct {
 }
 
 // NewRunner wires a runner. newQueue makes the queue with the options that this
-// package needs: see dependencies of taskq in DESIGN.md for why each is as it is.
+// package needs; the section "Jobs" of DESIGN.md says why each is as it is.
 func NewRunner(store Store, newQueue func(*taskq.QueueOptions) Queue, handlers map[string]Handler, opt Options) (*Runner, error) {
 	opt.defaults()
 	seed := backoff.Seed()
