@@ -182,6 +182,12 @@ func (o *objectRun) flush(ctx context.Context) error {
 	o.at.Report.Add(o.batch.report)
 	o.at.From, o.at.To, o.at.Since = o.batch.next, 0, ""
 	o.batch = batch{first: o.batch.next, next: o.batch.next}
+	state, err := json.Marshal(o.at)
+	if err != nil {
+		return fmt.Errorf("encode the progress: %w", err)
+	}
+	// Whoever stops here, in good order, need not look into the stream later.
+	o.task.Report(state)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package redrive_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"github.com/standpipe/standpipe/internal/awsclient"
 	"github.com/standpipe/standpipe/internal/backoff"
 	"github.com/standpipe/standpipe/internal/httpclient"
+	"github.com/standpipe/standpipe/jobs"
 	"github.com/standpipe/standpipe/local/kinesis"
 	"github.com/standpipe/standpipe/redrive"
 )
@@ -234,6 +236,36 @@ func TestADeathBetweenSendingAndRecordingSendsNothingTwice(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Between two batches everything is known: who stops there leaves nothing to
+// look for.
+func TestAStopBetweenBatchesNeedsNoLookIntoTheStream(t *testing.T) {
+	dir, want := ten(t)
+	r := newRiver(t, dir)
+	b := newBench(t, dir, "s")
+	j, all := b.plan()
+	stop := errors.New("stop")
+	note := func(p json.RawMessage) { all[0].Progress = append(json.RawMessage(nil), p...) }
+	saves := 0
+	_, err := r.Do(t.Context(), jobs.Task{Job: j, Slice: all[0], Report: note, Save: func(_ context.Context, p json.RawMessage) error {
+		if saves++; saves == 3 {
+			return stop
+		}
+		note(p)
+		return nil
+	}})
+	if !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	r.Find = func(context.Context, time.Time, map[string]bool) (map[string]bool, error) {
+		return nil, errors.New("it looked into the stream")
+	}
+	report, err := b.try(r.Do, j, &all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.once(want, report)
 }
 
 func TestWhatTheStreamNeverTakesIsNamed(t *testing.T) {

@@ -7,11 +7,20 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/rclone/gofakes3"
+	"github.com/rclone/gofakes3/s3mem"
+
+	"github.com/standpipe/standpipe/internal/awsclient"
 )
 
 // failures writes an error-output object of n records and a line that is none.
@@ -105,6 +114,43 @@ func TestRedriveToAFolderNeedsNoAWS(t *testing.T) {
 	}
 	if b, err := os.ReadFile(written); err != nil || string(b) != "2026/a 0000\n2026/a 0001\n" {
 		t.Errorf("%q %v", b, err)
+	}
+}
+
+func TestRedriveFromABucketIntoItsOtherPrefix(t *testing.T) {
+	srv := httptest.NewServer(gofakes3.New(s3mem.New()).Server())
+	defer srv.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	aim(t, "AWS_ENDPOINT_URL_S3", srv.URL)
+	t.Setenv("AWS_REGION", "us-east-1")
+	cfg, err := awsclient.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := awsclient.S3(cfg)
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("lake")}); err != nil {
+		t.Fatal(err)
+	}
+	body := `{"rawData":"YQ==","lastErrorCode":"X"}{"rawData":"Yg==","lastErrorCode":"Y"}` + "\n"
+	if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String("errors/2026/x"), Body: strings.NewReader(body)}); err != nil {
+		t.Fatal(err)
+	}
+	for run, want := range []string{
+		"redrove 1 of 2 records, 1 B, of 1 objects, 1 with other codes\n         1  X\n         1  Y\n",
+		"redrove 1 of 2 records, 1 B, of 1 objects, 1 with other codes, 1 output objects were there already\n         1  X\n         1  Y\n",
+	} {
+		r := call("redrive", "s3://lake/errors", "--to-prefix", "s3://lake/again", "--code", "X", "--jobs", t.TempDir(), "-q")
+		if r != (result{exitOK, want, ""}) {
+			t.Errorf("run %d: %+v", run, r)
+		}
+		if r := call("cat", "s3://lake/again/2026/x"); r.out != "a\n" {
+			t.Errorf("%+v", r)
+		}
+	}
+	// All codes would be another content for the same object.
+	r := call("redrive", "s3://lake/errors", "--to-prefix", "s3://lake/again", "--jobs", t.TempDir(), "-q")
+	if r.code != exitFailed || !strings.Contains(r.errors, "the destination holds another object under this key") {
+		t.Errorf("%+v", r)
 	}
 }
 
