@@ -327,7 +327,7 @@ func TestQuotedMessagesAreTheProgramsOwn(t *testing.T) {
 }
 
 // mapped are the folders whose every file has a line in the file map.
-var mapped = []string{"delivery/", "consumer/", "sink/", "checkpoint/"}
+var mapped = []string{"delivery/", "consumer/", "sink/", "checkpoint/", "jobs/", "redrive/"}
 
 func TestFileMapHasEachFileOnce(t *testing.T) {
 	s := tree(t)

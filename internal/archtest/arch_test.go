@@ -34,6 +34,7 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 		"root-is-pure":                 {"record.go: imports os"},
 		"siblings-stay-apart": {
 			"config/config.go: imports internal/joiner",
+			"jobs/runner.go: imports sink",
 			"sink/memory/sink.go: imports batcher",
 		},
 		"consumer-knows-no-s3":     {"consumer/shard.go: imports github.com/aws/aws-sdk-go-v2/service/s3/types"},
@@ -51,6 +52,7 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 		"verify-judges-from-archives":  {"verify/verify.go: imports delivery"},
 		"replay-is-wired-by-others":    {"replay/plan.go: imports config"},
 		"compare-judges-from-archives": {"compare/compare.go: imports delivery"},
+		"redrive-knows-no-delivery":    {"redrive/stream.go: imports delivery"},
 		"delivery-is-wired-by-others": {
 			"delivery/worker.go: imports flag",
 			"delivery/worker.go: imports github.com/aws/aws-sdk-go-v2/service/s3",

@@ -29,8 +29,8 @@ var Rules = []Rule{
 	},
 	{
 		"siblings-stay-apart",
-		"consumer, checkpoint, batcher, sink, config, status, gateway and directput import only the root, their own sub-packages and internal packages that import nothing of ours; delivery joins them, so that each can be read, tested and replaced alone",
-		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status", "gateway", "directput"),
+		"consumer, checkpoint, batcher, sink, config, status, gateway, directput and jobs import only the root, their own sub-packages and internal packages that import nothing of ours; delivery joins them, so that each can be read, tested and replaced alone",
+		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status", "gateway", "directput", "jobs"),
 	},
 	{
 		"consumer-knows-no-s3",
@@ -93,6 +93,11 @@ var Rules = []Rule{
 		"compare-judges-from-archives",
 		"a verdict that shared code with the live shard loop would repeat its mistakes: compare knows archives, manifests and the stream's reader, never delivery",
 		allow([]string{"compare"}, []string{".", "archive", "compare", "manifest", "internal"}),
+	},
+	{
+		"redrive-knows-no-delivery",
+		"what is sent a second time goes through archives, jobs, sinks and the stream's reader alone; a redrive that leaned on the live shard loop could disturb it",
+		allow([]string{"redrive"}, []string{".", "redrive", "archive", "consumer", "jobs", "sink", "internal"}),
 	},
 	{
 		"delivery-is-wired-by-others",

@@ -1,0 +1,3 @@
+package redrive
+
+import _ "github.com/standpipe/standpipe/delivery"

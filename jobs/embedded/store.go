@@ -1,0 +1,262 @@
+package embedded
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/jobs"
+)
+
+// FileName is the name of the file inside the folder.
+const FileName = "jobs.db"
+
+// format is the version of what the file holds. Older code refuses a newer file.
+const format = "1"
+
+// lockWait is how long to wait for another process to let go of the file.
+const lockWait = time.Second
+
+var (
+	bucketMeta   = []byte("meta")
+	bucketJobs   = []byte("jobs")
+	bucketSlices = []byte("slices")
+	keyFormat    = []byte("format")
+)
+
+// Store is a jobs.Store in one file, which also holds the queues of its process.
+type Store struct{ db *bolt.DB }
+
+var _ jobs.Store = (*Store)(nil)
+
+// Open opens, or makes, the file in folder dir.
+func Open(dir string) (*Store, error) {
+	file := filepath.Join(dir, FileName)
+	op := "open job store " + file
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op, Err: err,
+			Hint: "--jobs must name a folder this user may write",
+		}
+	}
+	db, err := bolt.Open(file, 0o640, &bolt.Options{Timeout: lockWait})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op, Err: errors.New("another process is using it"),
+			Hint: "one process per --jobs folder: the running command shows its progress and is stopped by Ctrl-C; wait for it, or use another folder",
+		}
+	case err != nil:
+		return nil, &standpipe.Error{
+			Class: standpipe.Fatal, Op: op, Err: err,
+			Hint: "check --jobs; a file that is not a job store must be moved away",
+		}
+	}
+	if err := db.Update(prepareFile); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", op, err), db.Close())
+	}
+	return &Store{db: db}, nil
+}
+
+func prepareFile(tx *bolt.Tx) error {
+	for _, name := range [][]byte{bucketMeta, bucketJobs, bucketSlices, bucketDue, bucketMessages} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	switch v := meta.Get(keyFormat); {
+	case v == nil:
+		return meta.Put(keyFormat, []byte(format))
+	case !bytes.Equal(v, []byte(format)):
+		return &standpipe.Error{
+			Class: standpipe.Fatal, Op: "read format version",
+			Err:  fmt.Errorf("the file has format %q, this program writes %q", v, format),
+			Hint: "run the version of standpipe that wrote it, or a newer one",
+		}
+	}
+	return nil
+}
+
+// sliceKey orders slices by number within their job. A job id holds no NUL.
+func sliceKey(job string, number int) []byte {
+	k := append([]byte(job), 0)
+	return binary.BigEndian.AppendUint32(k, uint32(number))
+}
+
+// Create implements jobs.Store.
+func (s *Store) Create(ctx context.Context, j jobs.Job, all []jobs.Slice) error {
+	return s.update(ctx, func(tx *bolt.Tx) error {
+		if tx.Bucket(bucketJobs).Get([]byte(j.ID)) != nil {
+			return jobs.ErrExists
+		}
+		for _, x := range all {
+			x.Revision = 1
+			if err := put(tx.Bucket(bucketSlices), sliceKey(j.ID, x.Number), x); err != nil {
+				return err
+			}
+		}
+		j.Revision = 1
+		return put(tx.Bucket(bucketJobs), []byte(j.ID), j)
+	})
+}
+
+// Jobs implements jobs.Store.
+func (s *Store) Jobs(ctx context.Context) (all []jobs.Job, err error) {
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketJobs).ForEach(func(_, v []byte) error {
+			var j jobs.Job
+			if err := json.Unmarshal(v, &j); err != nil {
+				return err
+			}
+			all = append(all, j)
+			return nil
+		})
+	})
+	slices.SortStableFunc(all, func(a, b jobs.Job) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return all, err
+}
+
+// Job implements jobs.Store.
+func (s *Store) Job(ctx context.Context, id string) (j jobs.Job, err error) {
+	err = s.view(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketJobs), []byte(id), &j) })
+	return j, err
+}
+
+// PutJob implements jobs.Store.
+func (s *Store) PutJob(ctx context.Context, j jobs.Job) (jobs.Job, error) {
+	err := s.update(ctx, func(tx *bolt.Tx) error {
+		b, key := tx.Bucket(bucketJobs), []byte(j.ID)
+		var stored jobs.Job
+		if err := get(b, key, &stored); err != nil {
+			return err
+		}
+		if stored.Revision != j.Revision {
+			return jobs.ErrChanged
+		}
+		j.Revision++
+		return put(b, key, j)
+	})
+	return j, err
+}
+
+// Slices implements jobs.Store.
+func (s *Store) Slices(ctx context.Context, job string) (all []jobs.Slice, err error) {
+	err = s.view(ctx, func(tx *bolt.Tx) error {
+		prefix := append([]byte(job), 0)
+		c := tx.Bucket(bucketSlices).Cursor()
+		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			var x jobs.Slice
+			if err := json.Unmarshal(v, &x); err != nil {
+				return err
+			}
+			all = append(all, x)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// Slice implements jobs.Store.
+func (s *Store) Slice(ctx context.Context, job string, number int) (x jobs.Slice, err error) {
+	err = s.view(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketSlices), sliceKey(job, number), &x) })
+	return x, err
+}
+
+// Put implements jobs.Store.
+func (s *Store) Put(ctx context.Context, x jobs.Slice) (jobs.Slice, error) {
+	err := s.update(ctx, func(tx *bolt.Tx) error {
+		b, key := tx.Bucket(bucketSlices), sliceKey(x.Job, x.Number)
+		var stored jobs.Slice
+		if err := get(b, key, &stored); err != nil {
+			return err
+		}
+		if stored.Revision != x.Revision {
+			return jobs.ErrChanged
+		}
+		x.Revision++
+		return put(b, key, x)
+	})
+	return x, err
+}
+
+// Delete implements jobs.Store.
+func (s *Store) Delete(ctx context.Context, job string) error {
+	return s.update(ctx, func(tx *bolt.Tx) error {
+		prefix := append([]byte(job), 0)
+		b := tx.Bucket(bucketSlices)
+		var keys [][]byte // a cursor must not delete under itself
+		c := b.Cursor()
+		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+			keys = append(keys, bytes.Clone(k))
+		}
+		for _, k := range keys {
+			if err := b.Delete(k); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketJobs).Delete([]byte(job))
+	})
+}
+
+// Close implements jobs.Store. Queues of this file must be closed before.
+func (s *Store) Close() error { return s.db.Close() }
+
+func (s *Store) update(ctx context.Context, f func(*bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.classify(s.db.Update(f))
+}
+
+func (s *Store) view(ctx context.Context, f func(*bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.classify(s.db.View(f))
+}
+
+// classify leaves the contract's own errors alone. Anything else is the disk's:
+// full or failing, it may heal.
+func (s *Store) classify(err error) error {
+	switch {
+	case err == nil, errors.Is(err, jobs.ErrExists), errors.Is(err, jobs.ErrNotFound), errors.Is(err, jobs.ErrChanged):
+		return err
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return &standpipe.Error{Class: standpipe.Fatal, Op: "use the job store", Err: err}
+	}
+	return &standpipe.Error{
+		Class: standpipe.Retryable, Op: "use the job store " + s.db.Path(), Err: err,
+		Hint: "free space or mend the disk under --jobs",
+	}
+}
+
+func get(b *bolt.Bucket, key []byte, into any) error {
+	v := b.Get(key)
+	if v == nil {
+		return jobs.ErrNotFound
+	}
+	return json.Unmarshal(v, into)
+}
+
+func put(b *bolt.Bucket, key []byte, v any) error {
+	j, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return b.Put(key, j)
+}
