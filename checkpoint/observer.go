@@ -26,6 +26,10 @@ type sighting struct {
 	since   time.Time
 }
 
+// age is never less than nothing: a row that was first seen in the answer to a
+// question is younger than the question.
+func (s sighting) age(now time.Time) time.Duration { return max(now.Sub(s.since), 0) }
+
 // NewObserver makes the observer of worker me, for leases that last duration.
 // With duration 0 nobody else can live: the store belongs to this process
 // alone, and every lease of another owner is a dead predecessor's.
@@ -77,7 +81,7 @@ func (o *Observer) Look(r Roster, asked, answered time.Time) View {
 		members[w.ID] = w
 		s := saw(workers, w.ID, w.Counter, answered)
 		o.workers[w.ID] = s
-		switch age := asked.Sub(s.since); {
+		switch age := s.age(asked); {
 		case w.ID == o.me:
 			me = w
 			v.Blind = o.duration > 0 && age >= o.duration
@@ -105,7 +109,7 @@ func (o *Observer) Look(r Roster, asked, answered time.Time) View {
 	}
 	v.Workers = append(v.Workers, me)
 	for _, w := range r.Workers {
-		switch age := asked.Sub(o.workers[w.ID].since); {
+		switch age := o.workers[w.ID].age(asked); {
 		case w.ID == o.me:
 		case alive[w.ID]:
 			v.Workers = append(v.Workers, w)
@@ -120,11 +124,11 @@ func (o *Observer) Look(r Roster, asked, answered time.Time) View {
 // seat judges one lease.
 func (o *Observer) seat(l Lease, s sighting, members map[string]Worker, alive map[string]bool, now time.Time) Seat {
 	seat := Seat{Lease: l}
-	still := now.Sub(s.since)
+	still := s.age(now)
 	switch {
 	case l.Owner != "":
 		if w, ok := o.workers[l.Owner]; ok {
-			still = min(still, now.Sub(w.since))
+			still = min(still, w.age(now))
 		}
 		// An owner without a row counts by its lease alone.
 		if l.Owner == o.me || still < o.duration {

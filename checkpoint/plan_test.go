@@ -521,3 +521,15 @@ func TestAJumpOfTheClockEndsNoLeaseAndProlongsNone(t *testing.T) {
 		}
 	}
 }
+
+// A store of one process: whoever owns a lease is a dead predecessor, also when
+// the store takes a moment to answer.
+func TestALeaseOfAPredecessorIsFreeAtTheFirstLook(t *testing.T) {
+	asked := time.Date(2026, 11, 22, 21, 0, 0, 0, time.UTC)
+	r := checkpoint.Roster{Leases: []checkpoint.Lease{{Shard: "shardId-000000000000", Owner: "dead", Checkpoint: standpipe.Position{Sequence: "7"}}}}
+	o := checkpoint.NewObserver("me", 0)
+	v := o.Look(r, asked, asked.Add(time.Millisecond))
+	if p := o.Plan(v, checkpoint.Me{ID: "me"}); len(p.Take) != 1 {
+		t.Fatalf("plan %+v of view %+v", p, v)
+	}
+}

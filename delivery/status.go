@@ -263,9 +263,16 @@ func (w *Worker) Fleet() Fleet {
 // shards with nobody.
 func (l *loop) show(plan checkpoint.Plan) {
 	f := Fleet{Starved: plan.Starved}
-	shards := map[string]int{}
+	shards, taken := map[string]int{}, map[standpipe.ShardID]bool{}
+	for _, lease := range plan.Take {
+		taken[lease.Shard] = true
+	}
 	for _, s := range l.view.Seats {
-		shards[s.Holder]++
+		holder := s.Holder
+		if taken[s.Shard] {
+			holder = l.settings.Worker // or the next look finds it free again
+		}
+		shards[holder]++
 	}
 	f.Unowned = shards[""]
 	for _, w := range l.view.Workers {
