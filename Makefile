@@ -29,7 +29,7 @@ endef
 build: ## Build bin/standpipe: static, reproducible, with its version.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/standpipe ./cmd/standpipe
 
-test: ## Run all tests, those with third-party servers too. About ten minutes.
+test: ## Run all tests, those with third-party servers too. About half an hour.
 	$(call with_skips,set +e; $(GO) test -timeout 60m ./...)
 
 unit: ## Run the tests of all packages but the end-to-end ones. About a minute.
