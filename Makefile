@@ -44,6 +44,7 @@ lint: vet ## Run go vet, staticcheck and gofumpt, in the versions of tools/go.mo
 
 vet: ## Run go vet alone.
 	$(GO) vet ./...
+	$(GO) vet -tags nolocal ./cmd/standpipe # what the image holds
 
 sim: ## Simulate the exactly-once protocol with faults: make sim SEEDS=10000
 	$(GO) test ./delivery -run TestSimulation -count=1 -timeout 60m -seeds=$(SEEDS)

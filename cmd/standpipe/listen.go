@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"net/http"
 
 	"github.com/standpipe/standpipe"
 )
@@ -20,28 +18,4 @@ func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 		}
 	}
 	return l, nil
-}
-
-// serveUntil serves until ctx ends, which is no error.
-func serveUntil(ctx context.Context, srv *http.Server, l net.Listener) error {
-	failed := make(chan error, 1)
-	go func() {
-		if srv.TLSConfig != nil {
-			failed <- srv.ServeTLS(l, "", "")
-			return
-		}
-		failed <- srv.Serve(l)
-	}()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
-	defer cancel()
-	if srv.Shutdown(bounded) != nil {
-		_ = srv.Close() // calls that take longer than goodbye are cut
-	}
-	<-failed
-	return nil
 }
