@@ -12,13 +12,18 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/jobs"
-	"github.com/standpipe/standpipe/jobs/embedded"
 )
+
+// A jobBackend is a job store and the queue that goes with it.
+type jobBackend interface {
+	jobs.Store
+	NewQueue(*taskq.QueueOptions) jobs.Queue
+}
 
 // A jobRun does one job in this process.
 type jobRun struct {
 	out      *console
-	store    *embedded.Store
+	store    jobBackend
 	handlers map[string]jobs.Handler
 	parallel int // slices at a time
 	quiet    bool
@@ -76,8 +81,7 @@ func (r jobRun) work(ctx context.Context, id string, sum jobs.Summary) error {
 		return err
 	}
 	watched := newWatched(r.store, id, sum)
-	runner, err := jobs.NewRunner(watched, func(o *taskq.QueueOptions) jobs.Queue { return r.store.NewQueue(o) },
-		r.handlers, jobs.Options{Worker: "this process", Parallel: r.parallel, Logger: logger})
+	runner, err := jobs.NewRunner(watched, r.store.NewQueue, r.handlers, jobs.Options{Worker: "this process", Parallel: r.parallel, Logger: logger})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/vmihailenco/taskq/v3"
+
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/jobs"
 	"github.com/standpipe/standpipe/jobs/embedded"
@@ -40,7 +42,15 @@ type jobsFolder struct {
 }
 
 // open opens, or makes, the store.
-func (f jobsFolder) open() (*embedded.Store, error) { return embedded.Open(f.Jobs) }
+func (f jobsFolder) open() (jobBackend, error) {
+	store, err := embedded.Open(f.Jobs)
+	return nodeJobs{store}, err
+}
+
+// nodeJobs is the backend of one node: store and queue in one file.
+type nodeJobs struct{ *embedded.Store }
+
+func (n nodeJobs) NewQueue(o *taskq.QueueOptions) jobs.Queue { return n.Store.NewQueue(o) }
 
 // there reports whether a store exists.
 func (f jobsFolder) there() (bool, error) {
@@ -52,7 +62,7 @@ func (f jobsFolder) there() (bool, error) {
 }
 
 // existing opens a store that must be there: looking at jobs makes none.
-func (f jobsFolder) existing() (*embedded.Store, error) {
+func (f jobsFolder) existing() (jobBackend, error) {
 	there, err := f.there()
 	if err != nil {
 		return nil, fmt.Errorf("open the job store in %s: %w", f.Jobs, err)

@@ -39,7 +39,7 @@ func runJob(ctx context.Context, t *testing.T, dir string, h jobs.Handler) ([]jo
 	}
 	var stderr bytes.Buffer
 	j, plan := twoSlices("j")
-	run := jobRun{out: newConsole(strings.NewReader(""), &stderr, &stderr), store: store, handlers: map[string]jobs.Handler{"test": h}, parallel: 1}
+	run := jobRun{out: newConsole(strings.NewReader(""), &stderr, &stderr), store: nodeJobs{store}, handlers: map[string]jobs.Handler{"test": h}, parallel: 1}
 	return run.run(ctx, j, plan)
 }
 
