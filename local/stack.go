@@ -155,8 +155,11 @@ func (s *Stack) Serve(ctx context.Context, flag, addr string, srv *http.Server) 
 }
 
 // Done is closed when the S3 server has ended by itself: nothing can be
-// delivered any more.
+// delivered any more. Err then says why.
 func (s *Stack) Done() <-chan struct{} { return s.s3.Done() }
+
+// Err says why the S3 server ended. Valid after Done.
+func (s *Stack) Err() error { return s.s3.Err() }
 
 // Publish writes endpoints.json, when everything that belongs to it answers.
 func (s *Stack) Publish(status string) error {

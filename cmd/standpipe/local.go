@@ -214,7 +214,7 @@ func (l *localCommand) deliver(ctx context.Context, s *service, stack *local.Sta
 	case err := <-done:
 		return err
 	case <-stack.Done():
-		err := errors.New("the S3 server ended; what was read is delivered at the next start")
+		err := fmt.Errorf("%w (what was read is delivered at the next start)", stack.Err())
 		stop(err)
 		s.log.Error("stopping", zap.Error(err))
 		return errors.Join(err, <-done)

@@ -70,6 +70,7 @@ type Process struct {
 	addr  string
 	stdin io.Closer
 	cmd   *exec.Cmd
+	words words
 	done  chan struct{} // closed when the child has ended
 	err   error         // valid after done
 }
@@ -134,7 +135,7 @@ func start(ctx context.Context, cfg Config) (*Process, error) {
 		Dir: cfg.Dir, Addr: addr, AccessKey: cfg.AccessKey, SecretKey: cfg.SecretKey, Region: cfg.Region,
 		Health: "/health-" + rand.Text(),
 	}
-	p := &Process{cfg: cfg, addr: addr, done: make(chan struct{})}
+	p := &Process{cfg: cfg, addr: addr, words: words{log: cfg.Log}, done: make(chan struct{})}
 	if err := p.run(o); err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func (p *Process) run(o order) error {
 		return err
 	}
 	p.cmd = exec.Command(p.cfg.Executable[0], p.cfg.Executable[1:]...)
-	p.cmd.Stdout, p.cmd.Stderr = p.cfg.Log, p.cfg.Log
+	p.cmd.Stdout, p.cmd.Stderr = &p.words, &p.words // the same: one pipe, one reader
 	dieWithParent(p.cmd)
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -207,7 +208,7 @@ func (p *Process) await(ctx context.Context, health string) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("the server ended: %w", p.exit())
+			return p.Err()
 		case <-ctx.Done():
 			return fmt.Errorf("the server does not answer: %w", context.Cause(ctx))
 		case <-tick.C:
@@ -215,11 +216,16 @@ func (p *Process) await(ctx context.Context, health string) error {
 	}
 }
 
-func (p *Process) exit() error {
-	if p.err == nil {
-		return errors.New("without an error")
+// Err says how the child ended and what it printed last. Valid after Done.
+func (p *Process) Err() error {
+	how := "without an error"
+	if p.err != nil {
+		how = p.err.Error()
 	}
-	return p.err
+	if said := p.words.end(); said != "" {
+		how += "; its last words: " + said
+	}
+	return errors.New("the S3 server ended: " + how)
 }
 
 // Addr is host:port.

@@ -19,12 +19,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 
 	"github.com/standpipe/standpipe/local/s3"
 )
 
-// parentCommand makes the test binary a parent that can be killed.
-const parentCommand = "__parent"
+// parentCommand makes the test binary a parent that can be killed, and
+// talkativeCommand a server that prints more than a pipe holds.
+const (
+	parentCommand    = "__parent"
+	talkativeCommand = "__talkative"
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
@@ -33,6 +38,11 @@ func TestMain(m *testing.M) {
 			os.Exit(s3.ChildMain(os.Args[2:]))
 		case parentCommand:
 			os.Exit(parentMain(os.Args[2]))
+		case talkativeCommand:
+			for range 200 << 10 / 10 {
+				fmt.Fprintln(os.Stderr, "nine char")
+			}
+			os.Exit(s3.ChildMain(os.Args[2:]))
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -173,33 +183,54 @@ func TestTheServerDiesWithItsParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, theirs, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer shared.Close()
-	parent.Stderr = theirs
+	var said bytes.Buffer
+	parent.Stderr = &said
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	theirs.Close()
 	addr, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
+	addr = strings.TrimSpace(addr)
+	open, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = parent.Wait() // killed
-	var said bytes.Buffer
-	if _, err := io.Copy(&said, shared); err != nil { // ends when the child has
-		t.Fatal(err)
-	}
-	if c, err := net.Dial("tcp", strings.TrimSpace(addr)); err == nil {
+	// A connection ends with the process that had accepted it.
+	_, _ = io.Copy(io.Discard, open)
+	if c, err := net.Dial("tcp", addr); err == nil {
 		c.Close()
 		t.Fatalf("the server still listens; it said: %s", said.String())
 	}
 }
+
+// A child whose output nobody takes any more is killed by SIGPIPE.
+func TestALogThatFailsDoesNotEndTheServer(t *testing.T) {
+	for name, log := range map[string]io.Writer{
+		"it trims what it counts": zap.NewStdLog(zap.NewNop()).Writer(),
+		"it refuses":              refusing{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := s3.Start(t.Context(), s3.Config{
+				Dir: t.TempDir(), AccessKey: "k", SecretKey: "s", Log: log, Executable: []string{os.Args[0], talkativeCommand},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop(t, p)
+		})
+	}
+}
+
+type refusing struct{}
+
+func (refusing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestAPortThatIsTakenIsAnError(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
