@@ -107,9 +107,9 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 	return k.show(report, out)
 }
 
-// progress is one line now and then.
+// progress is one line now and then; a short run has none.
 func (k *verifyCommand) progress(out *console) func(verify.Counts) {
-	var last time.Time
+	last := time.Now()
 	return func(c verify.Counts) {
 		if now := time.Now(); now.Sub(last) >= lineInterval {
 			last = now
