@@ -185,8 +185,6 @@ func (l *localCommand) openFront(ctx context.Context, stack *local.Stack, metric
 	return front, listener, nil
 }
 
-var errStoreEnded = errors.New("the S3 server ended")
-
 // serve is deliver with nothing to deliver: the gateway until ctx ends or a
 // server dies.
 func (l *localCommand) serve(ctx context.Context, stack *local.Stack, log *zap.Logger, out *console) error {
@@ -208,7 +206,7 @@ func (l *localCommand) serve(ctx context.Context, stack *local.Stack, log *zap.L
 		return err
 	case <-stack.Done():
 		stop()
-		return errors.Join(errStoreEnded, <-served)
+		return errors.Join(errors.New("the S3 server ended"), <-served)
 	}
 }
 
@@ -253,7 +251,7 @@ func (l *localCommand) deliver(ctx context.Context, s *service, stack *local.Sta
 	case err := <-done:
 		return err
 	case <-stack.Done():
-		err := fmt.Errorf("%w; what was read is delivered at the next start", errStoreEnded)
+		err := errors.New("the S3 server ended; what was read is delivered at the next start")
 		stop(err)
 		s.log.Error("stopping", zap.Error(err))
 		return errors.Join(err, <-done)

@@ -107,7 +107,7 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 	return k.show(report, out)
 }
 
-// progress is one line now and then; a short run has none.
+// progress is one line now and then.
 func (k *verifyCommand) progress(out *console) func(verify.Counts) {
 	last := time.Now()
 	return func(c verify.Counts) {
