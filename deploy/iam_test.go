@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -71,7 +72,7 @@ func readPolicy(t *testing.T, name string) policy {
 	return p
 }
 
-var policyFiles = []string{"iam/task-role.json", "iam/execution-role.json", "iam/trust-policy.json", "iam/table.json", "iam/table-operator.json"}
+var policyFiles = []string{"iam/task-role.json", "iam/execution-role.json", "iam/trust-policy.json", "iam/table.json", "iam/table-operator.json", "iam/audit.json"}
 
 func TestEveryActionExistsAndFitsItsResources(t *testing.T) {
 	actions := readCatalogue(t)
@@ -184,49 +185,116 @@ func literal(prefix string) string {
 	return before
 }
 
-// Each call that the program makes, by the action that allows it.
-func TestTaskRoleAllowsWhatTheProgramCalls(t *testing.T) {
-	need := []string{
-		"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords",
-		"s3:PutObject",                  // CreateMultipartUpload, UploadPart, CompleteMultipartUpload, PutObject
-		"s3:AbortMultipartUpload",       // discard a staged object
-		"s3:ListMultipartUploadParts",   // resume a staged object
-		"s3:GetObject",                  // HeadObject, and reading the manifests
-		"s3:ListBucket",                 // HeadObject answers 404 instead of 403
-		"s3:ListBucketMultipartUploads", // find abandoned staged objects
-		"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite",
+// grants says which actions allow a call. Whoever may not list a bucket is told
+// 403 instead of 404 for an object that is absent.
+var grants = map[string][]string{
+	"kinesis.DescribeStreamSummary": {"kinesis:DescribeStreamSummary"},
+	"kinesis.ListShards":            {"kinesis:ListShards"},
+	"kinesis.GetShardIterator":      {"kinesis:GetShardIterator"},
+	"kinesis.GetRecords":            {"kinesis:GetRecords"},
+
+	"s3.CreateMultipartUpload":   {"s3:PutObject"},
+	"s3.UploadPart":              {"s3:PutObject"},
+	"s3.CompleteMultipartUpload": {"s3:PutObject"},
+	"s3.PutObject":               {"s3:PutObject"},
+	"s3.AbortMultipartUpload":    {"s3:AbortMultipartUpload"},
+	"s3.ListParts":               {"s3:ListMultipartUploadParts"},
+	"s3.HeadObject":              {"s3:GetObject", "s3:ListBucket"},
+	"s3.GetObject":               {"s3:GetObject"},
+	"s3.ListObjectsV2":           {"s3:ListBucket"},
+
+	"dynamodb.DescribeTable": {"dynamodb:DescribeTable"},
+	"dynamodb.CreateTable":   {"dynamodb:CreateTable"},
+	"dynamodb.GetItem":       {"dynamodb:GetItem"},
+	"dynamodb.PutItem":       {"dynamodb:PutItem"},
+	"dynamodb.UpdateItem":    {"dynamodb:UpdateItem"},
+	"dynamodb.DeleteItem":    {"dynamodb:DeleteItem"},
+	"dynamodb.Scan":          {"dynamodb:Scan"},
+}
+
+var call = regexp.MustCompile(`\b((?:s3|kinesis|dynamodb)\.[A-Za-z0-9]+)Input\{`)
+
+// needed are the actions for the calls that the sources of packages make.
+func needed(t *testing.T, packages ...string) (actions []string) {
+	t.Helper()
+	for _, p := range packages {
+		files, err := filepath.Glob(filepath.Join("..", p, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no sources in %s, %v", p, err)
+		}
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			for _, m := range call.FindAllStringSubmatch(readText(t, f), -1) {
+				if grants[m[1]] == nil {
+					t.Errorf("%s calls %s, and no action is known for it", f, m[1])
+				}
+				actions = append(actions, grants[m[1]]...)
+			}
+		}
 	}
-	var got []string
-	for _, s := range readPolicy(t, "iam/task-role.json").Statement {
-		got = append(got, s.Action...)
+	slices.Sort(actions)
+	return slices.Compact(actions)
+}
+
+// allowed are the actions of a policy, those of some services left out.
+func allowed(t *testing.T, name string, without ...string) (actions []string) {
+	t.Helper()
+	for _, s := range readPolicy(t, name).Statement {
+		for _, a := range s.Action {
+			if service, _, _ := strings.Cut(a, ":"); !slices.Contains(without, service) {
+				actions = append(actions, a)
+			}
+		}
 	}
-	slices.Sort(need)
-	slices.Sort(got)
-	if !slices.Equal(need, got) {
-		t.Errorf("allowed %q, called %q", got, need)
+	slices.Sort(actions)
+	return slices.Compact(actions)
+}
+
+// Least privilege, held against the sources: what a policy allows is what the
+// packages call that the command is made of, no more and no less.
+func TestPoliciesAllowWhatTheProgramCallsAndNothingElse(t *testing.T) {
+	for _, tt := range []struct {
+		policy   string
+		packages []string
+		without  []string // services that other software needs, such as the disk
+	}{
+		{"iam/task-role.json", []string{"consumer", "sink/s3"}, []string{"elasticfilesystem"}},
+		{"iam/audit.json", []string{"consumer", "archive"}, nil},
+		{"iam/table.json", []string{"checkpoint/dynamodb"}, nil},
+	} {
+		need, got := needed(t, tt.packages...), allowed(t, tt.policy, tt.without...)
+		// Only an operator makes a table.
+		need = slices.DeleteFunc(need, func(a string) bool { return a == "dynamodb:CreateTable" })
+		if !slices.Equal(need, got) {
+			t.Errorf("%s allows\n\t%q, the program calls\n\t%q", tt.policy, got, need)
+		}
 	}
 }
 
-// Each call of checkpoint/dynamodb, and no other: the workers' policy cannot
-// make a table or delete one.
-func TestTablePolicyAllowsWhatTheStoreCalls(t *testing.T) {
-	need := []string{
-		"dynamodb:DescribeTable", // is it there, and a lease table?
-		"dynamodb:GetItem",       // a lease; the row behind a refusal
-		"dynamodb:PutItem",       // a new lease
-		"dynamodb:UpdateItem",    // every step of the protocol, heartbeats, nudges
-		"dynamodb:DeleteItem",    // a lease whose shard is gone, a worker that left
-		"dynamodb:Scan",          // the roster
+// The task mounts its disk and writes to it, and no more.
+func TestTaskRoleMountsItsDisk(t *testing.T) {
+	got := allowed(t, "iam/task-role.json", "kinesis", "s3")
+	if want := []string{"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}; !slices.Equal(got, want) {
+		t.Errorf("allowed %q, want %q", got, want)
 	}
+}
+
+// Who audits can change nothing.
+func TestAuditPolicyOnlyReads(t *testing.T) {
+	for _, a := range allowed(t, "iam/audit.json") {
+		_, verb, _ := strings.Cut(a, ":")
+		if !regexp.MustCompile(`^(Get|List|Describe)`).MatchString(verb) {
+			t.Errorf("%s is allowed", a)
+		}
+	}
+}
+
+func TestTablePolicyIsAboutOneTable(t *testing.T) {
 	statements := readPolicy(t, "iam/table.json").Statement
 	if len(statements) != 1 || len(statements[0].Resource) != 1 {
-		t.Fatal("one statement about one table is enough")
-	}
-	got := slices.Clone(statements[0].Action)
-	slices.Sort(need)
-	slices.Sort(got)
-	if !slices.Equal(need, got) {
-		t.Errorf("allowed %q, called %q", got, need)
+		t.Error("one statement about one table is enough")
 	}
 	for _, s := range readPolicy(t, "iam/table-operator.json").Statement {
 		if slices.Contains(s.Action, "dynamodb:DeleteTable") {

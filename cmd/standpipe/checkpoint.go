@@ -179,6 +179,16 @@ type checkpointShow struct {
 	JSON   bool   `help:"As checkpoint export."`
 }
 
+func (checkpointShow) Help() string {
+	return `Where each shard stands, the arrival of its last delivered record, how many manifests its chain has, and
+whether a flush is prepared, which the next start finishes.
+
+Examples:
+
+    standpipe checkpoint show -c standpipe.yaml
+    standpipe checkpoint show -c standpipe.yaml --json | jq -r '.shards[] | select(.pending) | .shard'`
+}
+
 func (k *checkpointShow) Run(ctx context.Context, g *globals, out *console) error {
 	c, store, all, err := leases(ctx, k.Config, g.Region, out)
 	if err != nil {
@@ -212,6 +222,13 @@ type checkpointExport struct {
 	Config string `short:"c" required:"" placeholder:"FILE" help:"Configuration of the delivery stream."`
 }
 
+func (checkpointExport) Help() string {
+	return `Examples:
+
+    standpipe checkpoint export -c standpipe.yaml > before-the-upgrade.json
+    standpipe replay -c standpipe.yaml --from before-the-upgrade.json --to-prefix again/`
+}
+
 func (k *checkpointExport) Run(ctx context.Context, g *globals, out *console) error {
 	c, store, all, err := leases(ctx, k.Config, g.Region, out)
 	if err != nil {
@@ -234,7 +251,15 @@ func (checkpointSet) Help() string {
 puts lines into the archive twice, one moved ahead leaves lines out. To restore objects, or to deliver
 a range once more, use standpipe replay.
 
-Each shard moved begins a new chain of manifests. What was done is written to _standpipe/audit/ first.`
+Each shard moved begins a new chain of manifests. What was done is written to _standpipe/audit/ first.
+
+Exit codes: 0 moved, 1 failed, 2 nothing was moved: wrong flags, no --yes, in use, or a prepared flush
+is in the way.
+
+Examples:
+
+    standpipe checkpoint set -c standpipe.yaml --at before-the-upgrade.json --reason "roll back" --yes
+    standpipe checkpoint set -c standpipe.yaml --at 2026-11-22T10:00:00Z --shard shardId-000000000000 --reason "skip a flood" --yes`
 }
 
 func (k *checkpointSet) Run(ctx context.Context, g *globals, out *console) error {

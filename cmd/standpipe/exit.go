@@ -11,14 +11,14 @@ const (
 	exitFailed      = 1   // it did not work, the error says why
 	exitUsage       = 2   // flags or configuration are wrong; nothing was done
 	exitRejected    = 3   // it worked, but some records were rejected
-	exitIncomplete  = 3   // verify and compare: not everything could be looked at
+	exitIncomplete  = 3   // verify, compare, replay: not everything could be judged or mended
 	exitDifferent   = 1   // compare, as cmp and diff have it
 	exitInterrupted = 130 // stopped by Ctrl-C or SIGTERM before it was done
 )
 
 // exitCodes documents them in the help text.
-const exitCodes = `Exit codes: 0 ok, 1 failed, 2 wrong flags or configuration, 3 some records rejected,
-130 interrupted.`
+const exitCodes = `Exit codes: 0 ok, 1 failed, 2 wrong flags or configuration, 3 incomplete (records rejected, or not
+everything could be judged or mended), 130 interrupted.`
 
 // errInterrupted ends a command that was asked to stop.
 var errInterrupted = &exitError{code: exitInterrupted, err: errors.New("interrupted")}

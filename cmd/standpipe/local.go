@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/standpipe/standpipe/config"
@@ -51,6 +52,7 @@ type localCommand struct {
 	GatewayAddr  string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Listen there for the REST API of deploy/openapi.yaml; port 0 is any free one."`
 	FirehoseAddr string `default:"127.0.0.1:4573" placeholder:"HOST:PORT" help:"Firehose's API listens there; port 0 is any free one."`
 	StatusAddr   string `default:"127.0.0.1:9410" placeholder:"HOST:PORT" help:"Listen there; port 0 is any free one."`
+	Delivery     bool   `default:"true" negatable:"" help:"Deliver the stream to the bucket; --no-delivery leaves that to standpipe run."`
 	Demo         bool   `help:"Send events, wait for their objects, print one, exit. Uses free ports."`
 	LogLevel     string `default:"warn" help:"debug, info, warn or error."`
 }
@@ -66,9 +68,13 @@ func (localCommand) Help() string {
 from the stream to the bucket and the status page, all on loopback. No AWS account is used. When ready it prints the addresses and writes
 DIR/endpoints.json. Ctrl-C delivers what is in hand and stops.
 
+With --no-delivery nothing reads the stream and there is no status page: that is the place to try a
+configuration of one's own with standpipe run.
+
 Examples:
 
     standpipe local --demo
+    standpipe local --no-delivery
     standpipe local --timezone Asia/Seoul --interval 10
     standpipe local --data /tmp/trial --shards 6 --compression ZSTD`
 }
@@ -77,6 +83,9 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 	log, err := newLogger(l.LogLevel, out)
 	if err != nil {
 		return err
+	}
+	if l.Demo && !l.Delivery {
+		return usagef("--demo shows a delivery: leave --no-delivery out")
 	}
 	if l.Demo {
 		l.KinesisAddr, l.S3Addr, l.GatewayAddr, l.FirehoseAddr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
@@ -94,14 +103,17 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 	}
 	defer func() { err = errors.Join(err, stack.Stop()) }()
 	c.Standpipe.Endpoint = config.Endpoint{Kinesis: stack.Endpoints.Kinesis, S3: stack.Endpoints.S3, PathStyle: true}
+	if stack.Endpoints.Firehose, err = l.serveFirehose(ctx, c, stack, log); err != nil {
+		return err
+	}
+	if !l.Delivery {
+		return l.serve(ctx, stack, log, out)
+	}
 	s, err := newService(ctx, c, localAWS(stack.Endpoints), log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if stack.Endpoints.Firehose, err = l.serveFirehose(ctx, c, stack, log); err != nil {
-		return err
-	}
 	return l.deliver(ctx, s, stack, out)
 }
 
@@ -151,7 +163,7 @@ func (l *localCommand) serveFirehose(ctx context.Context, c *config.Config, stac
 const frontStage = "PROD"
 
 // openFront makes the gateway before the stream, and where it listens.
-func (l *localCommand) openFront(ctx context.Context, s *service, stack *local.Stack) (*gateway.Gateway, net.Listener, error) {
+func (l *localCommand) openFront(ctx context.Context, stack *local.Stack, metrics prometheus.Registerer, log *zap.Logger) (*gateway.Gateway, net.Listener, error) {
 	api, err := gateway.Parse("deploy/openapi.yaml", deploy.OpenAPI)
 	if err != nil {
 		return nil, nil, err
@@ -159,7 +171,7 @@ func (l *localCommand) openFront(ctx context.Context, s *service, stack *local.S
 	settings := awsclient.ManyConnections(localAWS(stack.Endpoints))
 	settings.BaseEndpoint = &stack.Endpoints.Kinesis
 	front, err := gateway.New(gateway.Config{
-		API: api, Backend: gateway.NewKinesis(awsclient.Kinesis(settings)), Stage: frontStage, Registerer: s.registry, Logger: s.log,
+		API: api, Backend: gateway.NewKinesis(awsclient.Kinesis(settings)), Stage: frontStage, Registerer: metrics, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -173,13 +185,38 @@ func (l *localCommand) openFront(ctx context.Context, s *service, stack *local.S
 	return front, listener, nil
 }
 
+// serve is deliver with nothing to deliver: the gateway until ctx ends or a
+// server dies.
+func (l *localCommand) serve(ctx context.Context, stack *local.Stack, log *zap.Logger, out *console) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	front, listener, err := l.openFront(ctx, stack, nil, log)
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- front.Serve(ctx, listener) }()
+	if err := stack.Publish(""); err != nil {
+		stop()
+		return errors.Join(err, <-served)
+	}
+	l.announce(stack, out)
+	select {
+	case err := <-served:
+		return err
+	case <-stack.Done():
+		stop()
+		return errors.Join(errors.New("the S3 server ended"), <-served)
+	}
+}
+
 // deliver runs the service and the gateway until ctx ends, the demo is over or
 // a server dies. The gateway ends first: what it answered is in the stream
 // before the delivery drains.
 func (l *localCommand) deliver(ctx context.Context, s *service, stack *local.Stack, out *console) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	front, listener, err := l.openFront(ctx, s, stack)
+	front, listener, err := l.openFront(ctx, stack, s.registry, s.log)
 	if err != nil {
 		return err
 	}
@@ -239,6 +276,10 @@ func (s *service) ready(ctx context.Context, done <-chan error) error {
 
 func (l *localCommand) announce(stack *local.Stack, out *console) {
 	e := stack.Endpoints
+	prefix, page := l.Prefix, e.Status
+	if !l.Delivery {
+		prefix, page = "", "none: nothing is delivered, standpipe run -c FILE does it"
+	}
 	fmt.Fprintf(out.stdout, `standpipe is ready
   stream   %s  on %s  (admin: %s/admin)
   firehose %s  on %s
@@ -252,6 +293,6 @@ func (l *localCommand) announce(stack *local.Stack, out *console) {
   curl -d "{\"value\":\"30\",\"type\":\"Tip 3\"}" -H "Content-Type: application/json" -X POST %s/%s/v1
   echo '{"value":"30","type":"Tip 3"}' | standpipe produce --stream %s
   standpipe cat s3://%s/
-`, e.Stream, e.Kinesis, e.KinesisAdmin, localStream, e.Firehose, e.Bucket, l.Prefix, e.S3, e.Gateway, frontStage, e.Status, l.Data,
+`, e.Stream, e.Kinesis, e.KinesisAdmin, localStream, e.Firehose, e.Bucket, prefix, e.S3, e.Gateway, frontStage, page, l.Data,
 		e.Kinesis, e.S3, e.Region, e.AccessKeyID, e.SecretAccessKey, e.Gateway, frontStage, e.Stream, e.Bucket)
 }

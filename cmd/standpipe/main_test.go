@@ -118,6 +118,7 @@ func TestUsageErrorsSayWhatAndWhereTheHelpIs(t *testing.T) {
 		{"produce --stream s", "standpipe: load the AWS settings: no region (give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL_DYNAMODB)"},
 		{"cat --limit=-2 x", "standpipe: --limit -2: a number of lines is not negative"},
 		{"status --watch --fail-if-freshness 1m", "standpipe: --fail-if-freshness looks once: leave --watch out"},
+		{"local --demo --no-delivery", "standpipe: --demo shows a delivery: leave --no-delivery out"},
 		{"healthcheck --url localhost", "standpipe: --url localhost: not an address like http://127.0.0.1:9410/livez"},
 	} {
 		t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")

@@ -109,7 +109,7 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 
 // progress is one line now and then.
 func (k *verifyCommand) progress(out *console) func(verify.Counts) {
-	var last time.Time
+	last := time.Now()
 	return func(c verify.Counts) {
 		if now := time.Now(); now.Sub(last) >= lineInterval {
 			last = now

@@ -91,13 +91,13 @@ data "aws_iam_policy_document" "task" {
 
   statement {
     sid       = "TellAbsentFromForbidden"
-    actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
+    actions   = ["s3:ListBucket"]
     resources = ["arn:${local.partition}:s3:::${var.bucket}"]
   }
 
   statement {
     sid       = "KeepLeases"
-    actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:Scan"]
+    actions   = ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Scan"]
     resources = ["arn:${local.partition}:dynamodb:${local.region}:${local.account}:table/${var.name}-leases"]
   }
 
