@@ -121,7 +121,7 @@ func TestLinesThatAreNotTheManifestsAreNeverPublished(t *testing.T) {
 		replay, info := r.again()
 		for _, replace := range []bool{false, true} {
 			err := replay.Restore(t.Context(), m, info, []int{0}, replace)
-			if e, ok := errors.AsType[*standpipe.Error](err); !ok || e.Class != standpipe.Fatal || !strings.Contains(e.Hint, "RecordFormat") {
+			if e, ok := errors.AsType[*standpipe.Error](err); !ok || e.Class != standpipe.Fatal || !strings.Contains(e.Hint, "RecordFormat") || !errors.Is(err, ErrUnlike) {
 				t.Errorf("error %v", err)
 			}
 		}

@@ -185,6 +185,16 @@ func TestSlicesAreBoundedAndOfOneChain(t *testing.T) {
 	}
 }
 
+// The others of its slice are not held up by it.
+func TestAManifestThatIsGoneIsNamed(t *testing.T) {
+	gone := replay.Slice{Folder: manifest.Origin{Stream: "s", Incarnation: "i", Shard: shardName(0)}.Folder(), Runs: []standpipe.Run{{Start: 98, Count: 2}}}
+	r := replay.Restorer{Archive: chains(t)}
+	sum, err := r.Restore(t.Context(), gone)
+	if err != nil || sum.Unlike != 2 || sum.Incomplete() != 2 || len(sum.Left) != 2 || sum.Left[1].Manifest != key(99) || sum.Left[1].Kind != verify.Gap {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
 func TestShardsAreCutWhereThePointsSay(t *testing.T) {
 	listed := []standpipe.Shard{{ID: shardName(0)}, {ID: shardName(1)}}
 	cut := replay.Point{Time: hour(10)}

@@ -108,8 +108,11 @@ func (w *delivering) look(ctx context.Context) (err error) {
 	store, err := jobsOf(w.config, w.cmd.jobsFolder).existing()
 	switch {
 	case standpipe.ClassOf(err) == standpipe.NotFound:
-		_, plan, err := w.plan(ctx)
-		return errors.Join(err, w.would(len(plan)))
+		j, _, err := w.plan(ctx)
+		if err != nil {
+			return err
+		}
+		return w.would(j.Slices)
 	case err != nil:
 		return err
 	}
