@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/standpipe/standpipe"
@@ -15,38 +16,47 @@ import (
 
 // A Replay delivers bounded ranges once more, with the parts of the live
 // journey: the same reader, splitter, batches, objects and protocol. It never
-// touches the live leases: Restore needs none, and Deliver has a store of its
-// own. Safe for concurrent use.
+// touches the live leases: Restore needs none, and Deliver is given a store of
+// its own. Safe for concurrent use.
 type Replay struct {
 	w *Worker
-	// Interval is the least time between two reads of one shard: what is left of
+	// interval is the least time between two reads of one shard: what is left of
 	// the five a second that all readers share belongs to the live ones.
-	Interval time.Duration
+	interval time.Duration
+
+	mu    sync.Mutex // covers turns
+	turns map[standpipe.ShardID]turn
 }
 
-// NewReplay wires one. Of settings, Start is not looked at.
+// NewReplay wires one. Of settings, Start and Lease are not looked at, of parts
+// Store and Registerer: nothing here shares its shards with a fleet. interval is
+// the least time between two reads of one shard, by however many calls at once.
 func NewReplay(settings Settings, parts Parts, interval time.Duration) *Replay {
-	return &Replay{w: NewWorker(settings, parts), Interval: interval}
+	parts.Store, parts.Registerer = nil, nil
+	return &Replay{w: NewWorker(settings, parts), interval: interval, turns: map[standpipe.ShardID]turn{}}
 }
 
 // ErrTrimmed says that retention has taken records of the range.
 var ErrTrimmed = errors.New("the records have left the stream's retention")
 
-// shard is one that reads and writes, and owns nothing.
-func (r *Replay) shard(m manifest.Manifest, info standpipe.Shard) *shard {
-	s := newShard(r.w, checkpoint.Lease{
-		Shard: m.Shard, Checkpoint: standpipe.Position{Sequence: standpipe.TrimHorizon}, Incarnation: m.Incarnation, StreamCreated: m.Created,
-	}, info)
-	open := s.open
-	s.open = func(from consumer.Start) Source { return &paced{Source: open(from), every: r.Interval} }
-	return s
+// shard is one that reads and writes, and owns nothing. end goes with it.
+func (r *Replay) shard(m manifest.Manifest, info standpipe.Shard) (s *shard, end func()) {
+	before := standpipe.Position{Sequence: standpipe.TrimHorizon}
+	if m.First == m.Previous.Sequence {
+		// The range goes on inside an aggregate in which a KCL application had
+		// stopped; the lease that said so then says it to reread now.
+		before = m.Previous
+	}
+	s = newShard(r.w, checkpoint.Lease{Shard: m.Shard, Checkpoint: before, Incarnation: m.Incarnation, StreamCreated: m.Created}, info)
+	leave := r.pace(s)
+	return s, func() { leave(); s.drop() }
 }
 
 // Digest reads a manifest's records again and returns the digest of their
 // lines and how many they are. ErrTrimmed in its chain when they are gone.
 func (r *Replay) Digest(ctx context.Context, m manifest.Manifest, info standpipe.Shard) (d standpipe.Digest, records int64, err error) {
-	s := r.shard(m, info)
-	defer s.drop()
+	s, end := r.shard(m, info)
+	defer end()
 	i, plan, err := prepared(m)
 	if err != nil {
 		return d, 0, err
@@ -63,8 +73,8 @@ func (r *Replay) Digest(ctx context.Context, m manifest.Manifest, info standpipe
 // that the manifest proves. Two that restore the same object at once write the
 // same lines under the same key. replace overwrites what is there.
 func (r *Replay) Restore(ctx context.Context, m manifest.Manifest, info standpipe.Shard, lost []int, replace bool) error {
-	s := r.shard(m, info)
-	defer s.drop()
+	s, end := r.shard(m, info)
+	defer end()
 	i, plan, err := prepared(m)
 	if err != nil {
 		return err
@@ -127,6 +137,10 @@ func (s *shard) publishRestored(ctx context.Context, i Intent, w *sink.Writer, r
 	return nil
 }
 
+// ErrUnlike says that the records of an object have other lines now than the
+// manifest proves. Nothing was written.
+var ErrUnlike = errors.New("other lines than the manifest proves")
+
 // same holds what was read again to what the manifest proves.
 func same(o manifest.Object, d standpipe.Digest, raw int64) error {
 	if d.Lines == o.Lines && d.Sum() == o.Hash && raw == o.Bytes {
@@ -134,8 +148,8 @@ func same(o manifest.Object, d standpipe.Digest, raw int64) error {
 	}
 	return &standpipe.Error{
 		Class: standpipe.Fatal, Op: "restore " + o.Key,
-		Err: fmt.Errorf("its records give %d lines of %d bytes with hash %s, the manifest says %d of %d with %s",
-			d.Lines, raw, d.Sum(), o.Lines, o.Bytes, o.Hash),
+		Err: fmt.Errorf("%w: its records give %d lines of %d bytes with hash %s, it says %d of %d with %s",
+			ErrUnlike, d.Lines, raw, d.Sum(), o.Lines, o.Bytes, o.Hash),
 		Hint: "nothing was written: set Standpipe.RecordFormat and Standpipe.Deaggregation as they were when it was delivered",
 	}
 }
@@ -170,21 +184,27 @@ type End struct {
 var errReached = errors.New("the end of the range is reached")
 
 // Deliver delivers a range of one shard by the live protocol, with the lease in
-// parts.Store, which is not the live one. It goes on where that lease stands, so
-// a range that was interrupted is resumed and one that is done stays as it is.
-// done says that the end was reached; without it ctx ended, and what had been
-// read is committed.
-func (r *Replay) Deliver(ctx context.Context, info standpipe.Shard, from consumer.Start, end End) (done bool, err error) {
-	w := r.w
+// store, which is not the live one. It goes on where that lease stands, so a
+// range that was interrupted is resumed and one that is done stays as it is; two
+// that deliver it at once are two owners of a lease, of which the later fences
+// the earlier. done says that the end was reached; without it ctx ended, and
+// what had been read is committed.
+func (r *Replay) Deliver(ctx context.Context, store checkpoint.Store, info standpipe.Shard, from consumer.Start, end End) (done bool, err error) {
+	parts := r.w.parts
+	parts.Store = store
+	w := NewWorker(r.w.settings, parts)
 	if err := w.describe(ctx); err != nil {
 		return false, fmt.Errorf("describe the stream: %w", err)
 	}
 	if err := w.create(ctx, info, from); err != nil {
 		return false, err
 	}
-	lease, err := w.parts.Store.Get(ctx, info.ID)
+	lease, err := store.Get(ctx, info.ID)
 	if err != nil {
 		return false, fmt.Errorf("read lease of %s: %w", info.ID, err)
+	}
+	if err := w.sameStream([]checkpoint.Lease{lease}); err != nil {
+		return false, err
 	}
 	if lease.Checkpoint.AtEnd() {
 		return true, nil
@@ -202,12 +222,13 @@ func (r *Replay) Deliver(ctx context.Context, info standpipe.Shard, from consume
 		stop(context.Cause(ctx))
 		time.AfterFunc(w.settings.DrainTimeout, func() { abandon(errDrainTimeout) })
 	})()
+	defer r.pace(s)()
 	open := s.open
 	s.open = func(at consumer.Start) Source {
 		// A lease says what is done; until the first commit it cannot say that
 		// the record it names is not.
 		at.At = from.At && s.lease().Commits == 0
-		return &bounded{Source: &paced{Source: open(at), every: r.Interval}, end: end, stop: stop}
+		return &bounded{Source: open(at), end: end, stop: stop}
 	}
 	if err := s.protocol.take(working, w.settings.Worker); err != nil {
 		return false, err
@@ -220,25 +241,6 @@ func (r *Replay) Deliver(ctx context.Context, info standpipe.Shard, from consume
 		return true, nil
 	}
 	return false, context.Cause(ctx)
-}
-
-// paced reads no more often than every so often. It belongs to one goroutine.
-type paced struct {
-	Source
-	every time.Duration
-	next  time.Time
-}
-
-func (p *paced) Ready() time.Time {
-	if ready := p.Source.Ready(); ready.After(p.next) {
-		return ready
-	}
-	return p.next
-}
-
-func (p *paced) Fetch(ctx context.Context, room int64) error {
-	p.next = time.Now().Add(p.every)
-	return p.Source.Fetch(ctx, room)
 }
 
 // bounded ends at the end of a range. It belongs to one goroutine.

@@ -27,8 +27,11 @@ func (r *rig) again() (*Replay, standpipe.Shard) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return &Replay{w: p.Worker, Interval: time.Second / 2}, shards[0]
+	return p.again(time.Second / 2), shards[0]
 }
+
+// again is a replay with the node's settings and parts.
+func (p *node) again(every time.Duration) *Replay { return NewReplay(p.settings, p.parts, every) }
 
 // turned delivers one flush of two objects, across the turn of an hour, with
 // arrivals that alternate, and returns its manifest.
@@ -118,7 +121,7 @@ func TestLinesThatAreNotTheManifestsAreNeverPublished(t *testing.T) {
 		replay, info := r.again()
 		for _, replace := range []bool{false, true} {
 			err := replay.Restore(t.Context(), m, info, []int{0}, replace)
-			if e, ok := errors.AsType[*standpipe.Error](err); !ok || e.Class != standpipe.Fatal || !strings.Contains(e.Hint, "RecordFormat") {
+			if e, ok := errors.AsType[*standpipe.Error](err); !ok || e.Class != standpipe.Fatal || !strings.Contains(e.Hint, "RecordFormat") || !errors.Is(err, ErrUnlike) {
 				t.Errorf("error %v", err)
 			}
 		}
@@ -208,14 +211,14 @@ func TestRangesThatMeetHaveEveryRecordOnce(t *testing.T) {
 				}
 				replay, info := r.again()
 				var err error
-				if done, err = replay.Deliver(ctx, info, one.from, one.end); err != nil && ctx.Err() == nil {
+				if done, err = replay.Deliver(ctx, r.store, info, one.from, one.end); err != nil && ctx.Err() == nil {
 					t.Fatal(err)
 				}
 				stop()
 			}
 			after := r.bodies()
 			replay, info := r.again()
-			if again, err := replay.Deliver(t.Context(), info, one.from, one.end); err != nil || !again || !maps.Equal(after, r.bodies()) {
+			if again, err := replay.Deliver(t.Context(), r.store, info, one.from, one.end); err != nil || !again || !maps.Equal(after, r.bodies()) {
 				t.Errorf("once more: done %v, %v, %d objects of %d", again, err, len(r.bodies()), len(after))
 			}
 			l := r.lease(shardID(0))
@@ -256,7 +259,7 @@ func TestASequenceNumberEndsARangeWithItsRecord(t *testing.T) {
 		}
 		replay, info := r.again()
 		from := consumer.Start{Position: standpipe.Position{Sequence: sequences[4]}, At: true}
-		done, err := replay.Deliver(t.Context(), info, from, End{Sequence: sequences[8]})
+		done, err := replay.Deliver(t.Context(), r.store, info, from, End{Sequence: sequences[8]})
 		if err != nil || !done {
 			t.Fatal(done, err)
 		}
@@ -267,7 +270,7 @@ func TestASequenceNumberEndsARangeWithItsRecord(t *testing.T) {
 		for _, body := range r.data() {
 			lines += bytes.Count(body, []byte("\n"))
 		}
-		if done, err := replay.Deliver(t.Context(), info, from, End{Sequence: sequences[8]}); err != nil || !done {
+		if done, err := replay.Deliver(t.Context(), r.store, info, from, End{Sequence: sequences[8]}); err != nil || !done {
 			t.Error("once more:", done, err)
 		}
 		if lines != 5 || len(r.manifests(r.lease(shardID(0)))) != 1 {
@@ -292,8 +295,8 @@ func TestAReplayReadsNoOftenerThanItsShare(t *testing.T) {
 			return do()
 		})
 		const share = 20 * time.Second // slower than the reader by itself
-		replay := &Replay{w: p.Worker, Interval: share}
-		if done, err := replay.Deliver(t.Context(), standpipe.Shard{ID: shardID(0)}, atHorizon(), End{Time: time.Now().Add(time.Millisecond)}); err != nil || !done {
+		replay := p.again(share)
+		if done, err := replay.Deliver(t.Context(), r.store, standpipe.Shard{ID: shardID(0)}, atHorizon(), End{Time: time.Now().Add(time.Millisecond)}); err != nil || !done {
 			t.Fatal(done, err)
 		}
 		if len(reads) < 3 {

@@ -29,7 +29,10 @@ func (o Origin) Folder() string {
 
 // Key is where manifest number n of a chain lies. Numbers are padded, so a
 // listing is in order.
-func Key(o Origin, n int64) string { return fmt.Sprintf("%s%012d.json", o.Folder(), n) }
+func Key(o Origin, n int64) string { return KeyIn(o.Folder(), n) }
+
+// KeyIn is Key in a chain's folder.
+func KeyIn(folder string, n int64) string { return fmt.Sprintf("%s%012d.json", folder, n) }
 
 // PlanKey is where the plan of a flush lies that is too large for its intent.
 func PlanKey(o Origin, intent string, rev int, random string) string {

@@ -51,6 +51,19 @@ func ParsePoint(s string, now time.Time) (Point, error) {
 	return Point{Time: t.UTC()}, nil
 }
 
+// Before is where a manifest's range begins.
+func Before(m manifest.Manifest) Point {
+	if m.Previous.AtStart() && m.First != "" {
+		return Point{Sequence: m.First} // what came before it is none of its business
+	}
+	return Point{Shards: map[standpipe.ShardID]standpipe.Position{m.Shard: m.Previous}}
+}
+
+// UpTo is where a manifest's range ends.
+func UpTo(m manifest.Manifest) Point {
+	return Point{Shards: map[standpipe.ShardID]standpipe.Position{m.Shard: m.Last}}
+}
+
 // start is where a shard's reading begins.
 func (p Point) start(shard standpipe.ShardID) consumer.Start {
 	position := func(seq string) standpipe.Position { return standpipe.Position{Sequence: seq} }
@@ -99,6 +112,15 @@ func Ordered(from, to Point) error {
 	for id, at := range from.Shards {
 		if end, ok := to.Shards[id]; ok && at.Compare(end) > 0 {
 			return fmt.Errorf("%w: %s from %s to %s", ErrBackwards, id, at, end)
+		}
+		// Sequence numbers of different shards tell nothing about one another.
+		if len(from.Shards) == 1 && to.Sequence != "" && standpipe.CompareSequence(at.Sequence, to.Sequence) >= 0 {
+			return fmt.Errorf("%w: %s after %s to %s", ErrBackwards, id, at, to.Sequence)
+		}
+	}
+	for id, end := range to.Shards {
+		if len(to.Shards) == 1 && from.Sequence != "" && standpipe.CompareSequence(from.Sequence, end.Sequence) > 0 {
+			return fmt.Errorf("%w: %s from %s to %s", ErrBackwards, id, from.Sequence, end)
 		}
 	}
 	return nil

@@ -114,15 +114,15 @@ func chains(t *testing.T) archive.Store {
 func numbers(t *testing.T, s archive.Store, r replay.Range) map[standpipe.ShardID][]int64 {
 	t.Helper()
 	got := map[standpipe.ShardID][]int64{}
-	err := replay.Plan(context.Background(), s, r, func(one replay.Slice) error {
-		for _, key := range one.Manifests {
+	err := replay.Plan(context.Background(), s, r, 100, func(one replay.Slice) error {
+		return one.Each(func(key string) error {
 			_, shard, n, ok := manifest.ParseKey(key)
-			if !ok || shard != one.Shard || one.ID != one.Manifests[0] {
-				t.Errorf("slice %+v", one)
+			if !ok || shard != one.Shard() {
+				t.Errorf("%s in slice %+v", key, one)
 			}
 			got[shard] = append(got[shard], n)
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -165,18 +165,33 @@ func key(n int64) string {
 func TestSlicesAreBoundedAndOfOneChain(t *testing.T) {
 	var keys []string
 	for n := range int64(250) {
-		keys = append(keys, key(n+1))
+		if n != 120 {
+			keys = append(keys, key(n+1))
+		}
 	}
-	var sizes []int
-	err := replay.Plan(t.Context(), nil, replay.Range{Manifests: keys}, func(s replay.Slice) error {
-		sizes = append(sizes, len(s.Manifests))
-		return nil
-	})
-	if err != nil || !slices.Equal(sizes, []int{100, 100, 50}) {
-		t.Errorf("%v, %v", sizes, err)
+	for size, want := range map[int][]int64{100: {100, 100, 49}, 300: {249}} {
+		var sizes []int64
+		var again []string
+		err := replay.Plan(t.Context(), nil, replay.Range{Manifests: keys}, size, func(s replay.Slice) error {
+			sizes = append(sizes, s.Len())
+			return s.Each(func(key string) error { again = append(again, key); return nil })
+		})
+		if err != nil || !slices.Equal(sizes, want) || !slices.Equal(again, keys) {
+			t.Errorf("%v, %v, %d keys", sizes, err, len(again))
+		}
 	}
-	if err := replay.Plan(t.Context(), nil, replay.Range{Manifests: []string{"rawdata/x.gz"}}, nil); err == nil {
+	if err := replay.Plan(t.Context(), nil, replay.Range{Manifests: []string{"rawdata/x.gz"}}, 1, nil); err == nil {
 		t.Error("a data object was taken for a manifest")
+	}
+}
+
+// The others of its slice are not held up by it.
+func TestAManifestThatIsGoneIsNamed(t *testing.T) {
+	gone := replay.Slice{Folder: manifest.Origin{Stream: "s", Incarnation: "i", Shard: shardName(0)}.Folder(), Runs: []standpipe.Run{{Start: 98, Count: 2}}}
+	r := replay.Restorer{Archive: chains(t)}
+	sum, err := r.Restore(t.Context(), gone)
+	if err != nil || sum.Unlike != 2 || sum.Incomplete() != 2 || len(sum.Left) != 2 || sum.Left[1].Manifest != key(99) || sum.Left[1].Kind != verify.Gap {
+		t.Errorf("%+v, %v", sum, err)
 	}
 }
 

@@ -5,97 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/archive"
 	"github.com/standpipe/standpipe/delivery"
+	"github.com/standpipe/standpipe/jobs"
 	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/verify"
 )
-
-// A Slice of a restore is some manifests of one chain, in order.
-type Slice struct {
-	// ID is the key of the first one: unique in a plan, the same in every plan
-	// of the same archive.
-	ID        string            `json:"id"`
-	Shard     standpipe.ShardID `json:"shard"`
-	Manifests []string          `json:"manifests"`
-}
-
-// sliceMax is how many manifests are in a slice: a few minutes' work at most
-// when all of their objects are there.
-const sliceMax = 100
-
-// A Range says which manifests to look at.
-type Range struct {
-	// From and To bound it. A manifest that lies across an end is inside.
-	From, To Point
-	// Shards restricts it to some; none is all.
-	Shards []standpipe.ShardID
-	// Manifests names them instead, by key.
-	Manifests []string
-}
-
-// Plan calls visit for every slice of the range, chain after chain. It reads
-// the manifests, unless they are named.
-func Plan(ctx context.Context, s archive.Store, r Range, visit func(Slice) error) error {
-	p := planner{visit: visit}
-	if r.Manifests != nil {
-		keys := slices.Sorted(slices.Values(r.Manifests))
-		for _, key := range slices.Compact(keys) {
-			if err := p.add(key); err != nil {
-				return err
-			}
-		}
-		return p.flush()
-	}
-	err := s.List(ctx, manifest.CommitsPrefix, "", func(o archive.Object) error {
-		_, shard, _, ok := manifest.ParseKey(o.Key)
-		if !ok || len(r.Shards) > 0 && !slices.Contains(r.Shards, shard) {
-			return nil
-		}
-		m, err := verify.ReadManifest(ctx, s, o.Key)
-		if err != nil {
-			return fmt.Errorf("plan from %s: %w (standpipe verify says what is wrong with it)", o.Key, err)
-		}
-		if !touches(m, r.From, r.To) {
-			return nil
-		}
-		return p.add(o.Key)
-	})
-	return errors.Join(err, p.flush())
-}
-
-type planner struct {
-	slice  Slice
-	folder string
-	visit  func(Slice) error
-}
-
-func (p *planner) add(key string) error {
-	folder, shard, _, ok := manifest.ParseKey(key)
-	if !ok {
-		return fmt.Errorf("%q is no key of a manifest: give %s<stream>/<shard>/<number>.json", key, manifest.CommitsPrefix)
-	}
-	if folder != p.folder || len(p.slice.Manifests) == sliceMax {
-		if err := p.flush(); err != nil {
-			return err
-		}
-		p.folder, p.slice = folder, Slice{ID: key, Shard: shard}
-	}
-	p.slice.Manifests = append(p.slice.Manifests, key)
-	return nil
-}
-
-func (p *planner) flush() error {
-	if len(p.slice.Manifests) == 0 {
-		return nil
-	}
-	s := p.slice
-	p.slice = Slice{}
-	return p.visit(s)
-}
 
 // A Result is what became of slices. Results add up.
 type Result struct {
@@ -108,9 +25,15 @@ type Result struct {
 	Damaged int64 `json:"damaged"`
 	// Beyond objects cannot be made again: retention has taken their records.
 	Beyond int64 `json:"beyondRetention"`
-	// Left names what is damaged or beyond, the first thousand.
+	// Unlike objects were not made again, for their records give other lines
+	// now, or their manifest is gone.
+	Unlike int64 `json:"unlike"`
+	// Left names what is damaged, beyond or unlike, the first thousand.
 	Left []verify.Finding `json:"left,omitempty"`
 }
+
+// Incomplete is how many objects are not as they should be.
+func (sum *Result) Incomplete() int64 { return sum.Damaged + sum.Beyond + sum.Unlike }
 
 // Add sums up.
 func (sum *Result) Add(o Result) {
@@ -120,6 +43,7 @@ func (sum *Result) Add(o Result) {
 	sum.Lines += o.Lines
 	sum.Damaged += o.Damaged
 	sum.Beyond += o.Beyond
+	sum.Unlike += o.Unlike
 	sum.Left = append(sum.Left, o.Left[:min(len(o.Left), max(0, 1000-len(sum.Left)))]...)
 }
 
@@ -138,18 +62,40 @@ type Restorer struct {
 // Restore makes the objects of a slice whole. It can be run again at any time:
 // what is whole is left alone. The Result is valid beside an error.
 func (r *Restorer) Restore(ctx context.Context, s Slice) (sum Result, err error) {
-	for _, key := range s.Manifests {
+	err = s.Each(func(key string) error {
 		one, err := r.one(ctx, key)
 		sum.Add(one)
-		if err != nil {
-			return sum, err
-		}
+		return err
+	})
+	return sum, err
+}
+
+// Do is the jobs.Handler of a slice.
+func (r *Restorer) Do(ctx context.Context, t jobs.Task) (json.RawMessage, error) {
+	var (
+		spec  Spec
+		slice Slice
+	)
+	if err := errors.Join(json.Unmarshal(t.Job.Spec, &spec), json.Unmarshal(t.Slice.Spec, &slice)); err != nil {
+		return nil, unreadable(t, err)
 	}
-	return sum, nil
+	one := *r
+	one.Deep, one.Replace = spec.Deep, spec.Replace
+	sum, err := one.Restore(ctx, slice)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(sum)
 }
 
 func (r *Restorer) one(ctx context.Context, key string) (sum Result, err error) {
 	m, err := verify.ReadManifest(ctx, r.Archive, key)
+	if errors.Is(err, archive.ErrNotFound) {
+		_, shard, _, _ := manifest.ParseKey(key)
+		sum.Unlike++
+		sum.Left = append(sum.Left, verify.Finding{Kind: verify.Gap, Shard: shard, Manifest: key, Detail: "the manifest is gone: standpipe verify names its range"})
+		return sum, nil
+	}
 	if err != nil {
 		return sum, fmt.Errorf("read %s: %w", key, err)
 	}
@@ -173,19 +119,26 @@ func (r *Restorer) one(ctx context.Context, key string) (sum Result, err error) 
 	}
 	for _, todo := range []struct {
 		lost    []int
+		kind    verify.Kind
 		replace bool
-	}{{missing, false}, {damaged, true}} {
+	}{{missing, verify.Missing, false}, {damaged, verify.Altered, true}} {
 		if len(todo.lost) == 0 {
 			continue
 		}
 		err := r.Replay.Restore(ctx, m, shardOf(r.Shards, m), todo.lost, todo.replace)
-		if err != nil && !errors.Is(err, delivery.ErrTrimmed) {
+		var left *int64
+		switch {
+		case errors.Is(err, delivery.ErrTrimmed):
+			left = &sum.Beyond
+		case errors.Is(err, delivery.ErrUnlike):
+			left = &sum.Unlike
+		case err != nil:
 			return sum, err
 		}
 		for _, n := range todo.lost {
-			if err != nil {
-				sum.Beyond++
-				sum.leave(m, key, m.Objects[n], verify.Missing, err.Error())
+			if left != nil {
+				*left++
+				sum.leave(m, key, m.Objects[n], todo.kind, err.Error())
 				continue
 			}
 			sum.Restored++

@@ -1,41 +1,48 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"go.uber.org/zap"
-
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/archive"
 	"github.com/standpipe/standpipe/config"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/replay"
 	"github.com/standpipe/standpipe/verify"
 )
 
+// sliceMax bounds --slice: a slice is work that is done in one go.
+const sliceMax = 10_000
+
 type replayCommand struct {
 	Config     string   `short:"c" required:"" placeholder:"FILE" help:"Configuration of the delivery stream."`
-	From       string   `placeholder:"POINT" help:"Begin: a time, a duration ago, a sequence number, after:NUMBER, TRIM_HORIZON, or a file of checkpoint export."`
+	From       string   `placeholder:"POINT" help:"Begin: a time, a duration ago, a sequence number, after:NUMBER, a manifest's key, TRIM_HORIZON, or a file of checkpoint export."`
 	To         string   `placeholder:"POINT" help:"End, not included when it is a time. Default now."`
 	Manifest   []string `placeholder:"KEY" help:"Restore the objects of this manifest. May be repeated."`
 	FromReport string   `placeholder:"FILE" help:"Restore what a report of verify --json names."`
 	Shard      []string `placeholder:"ID" help:"Only this shard. May be repeated."`
 	ToPrefix   string   `placeholder:"PREFIX/" help:"Deliver into this prefix instead: an archive of its own."`
-	State      string   `placeholder:"DIR" help:"Where a replay into a prefix keeps its position. Default: replay/PREFIX under Standpipe.Checkpoint.Path."`
-	Rate       float64  `default:"2" help:"Reads per second and shard, of the 5 that all readers share."`
-	Parallel   int      `default:"4" help:"Slices at a time."`
+	Rate       float64  `default:"2" help:"Reads per second and shard, of the 5 that all readers share, by this process."`
+	Parallel   int      `default:"4" help:"Slices at a time in this process."`
+	Slice      int      `default:"100" placeholder:"N" help:"Manifests in a slice of a restore (default: 100)."`
 	Deep       bool     `help:"Read objects that are there; else their size is believed."`
 	Replace    bool     `help:"Write objects anew that are there and damaged; with --deep, for damage may leave the size as it was."`
 	DryRun     bool     `help:"Say what would be looked at, and touch nothing."`
 	JSON       bool     `help:"Write the result as JSON."`
+	Quiet      bool     `short:"q" help:"No progress."`
 	LogLevel   string   `default:"warn" help:"debug, info, warn or error."`
+	jobsFolder
 }
 
 func (replayCommand) Help() string {
@@ -44,11 +51,19 @@ made again from the stream, under their own keys, with exactly their lines. What
 alone, so running it twice changes nothing.
 
 With --to-prefix it delivers the range once more, into a prefix with manifests and a position of its
-own. Interrupted, it goes on where it stood; done, it does nothing.
+own. Done, it does nothing; a prefix is delivered into once.
 
-A live reader beside it keeps its share of the stream: see --rate. What retention has taken is named.
+Both are jobs (see standpipe jobs): slices of --slice manifests, or one for each shard, and a record
+in --jobs of what is done. Killed or stopped, the same command goes on; given on several machines
+with one --jobs place, they share the slices and print the same result. A range is fixed when its job
+begins: "24h" and "now" keep their meaning until it has ended. A restore that has ended is followed
+by a new one, which looks at everything again: objects can be lost twice.
 
-Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something could not be restored, 130 interrupted.
+A live reader beside it keeps its share of the stream: --rate holds for a process, however many
+slices it works on, so N machines read N times as often. What retention has taken is named.
+
+Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something could not be restored or a slice
+failed, 130 interrupted.
 
 Examples:
 
@@ -60,8 +75,12 @@ Examples:
 // A request is a checked command line.
 type request struct {
 	replay.Range
-	deep bool
-	left []verify.Finding // what restoring cannot mend
+	// asked is the range in words that mean the same on every machine.
+	asked string
+	deep  bool
+	left  []verify.Finding // what restoring cannot mend
+	// from and to are keys of manifests, where one was given.
+	from, to string
 }
 
 func (k *replayCommand) Run(ctx context.Context, g *globals, out *console) error {
@@ -88,10 +107,13 @@ func (k *replayCommand) Run(ctx context.Context, g *globals, out *console) error
 		return err
 	}
 	if k.ToPrefix != "" {
-		return k.deliver(ctx, c, settings, r, log, out)
+		return k.deliver(ctx, g, c, settings, r, log, out)
 	}
 	return k.restore(ctx, g, c, settings, r, log, out)
 }
+
+// jobsOf is where a configuration's jobs are kept.
+func jobsOf(_ *config.Config, f jobsFolder) jobsFolder { return f }
 
 // request reads the flags.
 func (k *replayCommand) request(now time.Time) (r request, err error) {
@@ -101,9 +123,14 @@ func (k *replayCommand) request(now time.Time) (r request, err error) {
 	if k.Parallel < 1 || k.Parallel > 64 {
 		return r, fmt.Errorf("--parallel %d: give 1 to 64", k.Parallel)
 	}
+	if k.Slice < 1 || k.Slice > sliceMax {
+		return r, fmt.Errorf("--slice %d: give 1 to %d", k.Slice, sliceMax)
+	}
 	for _, id := range k.Shard {
 		r.Shards = append(r.Shards, standpipe.ShardID(id))
 	}
+	slices.Sort(r.Shards)
+	r.Shards = slices.Compact(r.Shards)
 	ways := 0
 	for _, given := range []bool{k.From != "" || k.To != "", len(k.Manifest) > 0, k.FromReport != ""} {
 		if given {
@@ -118,7 +145,8 @@ func (k *replayCommand) request(now time.Time) (r request, err error) {
 	case k.ToPrefix != "" && k.From == "" && k.To == "":
 		return r, errors.New("--to-prefix delivers a range: give --from and --to")
 	case len(k.Manifest) > 0:
-		r.Manifests = k.Manifest
+		r.Manifests = slices.Compact(slices.Sorted(slices.Values(k.Manifest)))
+		r.asked = named("--manifest", r.Manifests)
 		return r, nil
 	case k.FromReport != "":
 		b, err := os.ReadFile(k.FromReport)
@@ -126,13 +154,22 @@ func (k *replayCommand) request(now time.Time) (r request, err error) {
 			return r, err
 		}
 		r.Manifests, r.deep, r.left, err = replay.FromReport(b)
+		r.asked = named("--from-report", r.Manifests)
 		return r, err
 	}
-	if r.From, err = point(k.From, now); err != nil {
+	var from, to string
+	if r.From, from, err = rangeEnd(k.From, now); err != nil {
 		return r, fmt.Errorf("--from: %w", err)
 	}
-	if r.To, err = point(k.To, now); err != nil {
+	if r.To, to, err = rangeEnd(k.To, now); err != nil {
 		return r, fmt.Errorf("--to: %w", err)
+	}
+	r.asked = fmt.Sprintf("from %s to %s", cmp.Or(from, "TRIM_HORIZON"), cmp.Or(to, "NOW"))
+	if isManifest(k.From) {
+		r.from = k.From
+	}
+	if isManifest(k.To) {
+		r.to = k.To
 	}
 	if r.From.Time.After(now) {
 		return r, fmt.Errorf("--from %s lies ahead", k.From)
@@ -140,7 +177,39 @@ func (k *replayCommand) request(now time.Time) (r request, err error) {
 	return r, replay.Ordered(r.From, r.To)
 }
 
-// point reads one end of a range, or the file that has it.
+// named says in few words which manifests were given.
+func named(flag string, keys []string) string {
+	if len(keys) == 1 {
+		return flag + " " + keys[0]
+	}
+	return fmt.Sprintf("%s of %s, %s", flag, amount(int64(len(keys)), "manifest"), fingerprint([]byte(strings.Join(keys, "\n"))))
+}
+
+// fingerprint names what is too long to be said.
+func fingerprint(b []byte) string {
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:6])
+}
+
+func isManifest(s string) bool {
+	_, _, _, ok := manifest.ParseKey(s)
+	return ok
+}
+
+// rangeEnd reads one end of a range, and says in words that mean the same on every
+// machine what was given. What a manifest's key means is for locate to find out.
+func rangeEnd(s string, now time.Time) (p replay.Point, words string, err error) {
+	if isManifest(s) {
+		return p, s, nil
+	}
+	if p, err = point(s, now); err != nil || p.Shards == nil {
+		return p, s, err
+	}
+	b, err := json.Marshal(p)
+	return p, "the checkpoints " + fingerprint(b), err
+}
+
+// point reads a place in the stream, or the file that has it.
 func point(s string, now time.Time) (replay.Point, error) {
 	b, err := os.ReadFile(s)
 	if s == "" || errors.Is(err, fs.ErrNotExist) {
@@ -156,6 +225,38 @@ func point(s string, now time.Time) (replay.Point, error) {
 	return replay.Point{Shards: e.positions()}, nil
 }
 
+// locate looks up the manifests that a range begins or ends with: it begins
+// with the first one's first record and ends with the other's last.
+func (r *request) locate(ctx context.Context, s archive.Store) error {
+	for _, one := range []struct {
+		flag, key string
+		at        *replay.Point
+		point     func(manifest.Manifest) replay.Point
+	}{
+		{"--from", r.from, &r.From, replay.Before},
+		{"--to", r.to, &r.To, replay.UpTo},
+	} {
+		if one.key == "" {
+			continue
+		}
+		m, err := verify.ReadManifest(ctx, s, one.key)
+		if err != nil {
+			return fmt.Errorf("%s: read %s: %w", one.flag, one.key, err)
+		}
+		if len(r.Shards) == 0 {
+			r.Shards = []standpipe.ShardID{m.Shard}
+		}
+		if !slices.Equal(r.Shards, []standpipe.ShardID{m.Shard}) {
+			return usagef("%s: the manifest is of %s: a range that it bounds is one of that shard", one.flag, m.Shard)
+		}
+		*one.at = one.point(m)
+	}
+	if err := replay.Ordered(r.From, r.To); err != nil {
+		return usage(err)
+	}
+	return nil
+}
+
 // retained refuses a range that has left the stream, and names the part of one
 // that has.
 func retained(r request, stream standpipe.Stream, now time.Time, out *console) error {
@@ -169,112 +270,6 @@ func retained(r request, stream standpipe.Stream, now time.Time, out *console) e
 	}
 	if !r.From.Time.IsZero() && r.From.Time.Before(horizon) {
 		out.note("records that arrived before %s have left retention: the replay begins there", horizon.Format(time.RFC3339))
-	}
-	return nil
-}
-
-func (k *replayCommand) restore(ctx context.Context, g *globals, c *config.Config, settings aws.Config, r request, log *zap.Logger, out *console) error {
-	root, err := openRoot(ctx, placeOf(c), s3Of(c, g.Region))
-	if err != nil {
-		return err
-	}
-	target, closeSink, err := openSink(c, settings)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = closeSink() }()
-	reader, err := openReplaying(ctx, c, settings, k.Rate, target, nil, log)
-	if err != nil {
-		return err
-	}
-	defer reader.close()
-	if err := retained(r, reader.stream, time.Now(), out); err != nil {
-		return err
-	}
-	restorer := &replay.Restorer{Archive: root.Store, Replay: reader.Replay, Shards: reader.shards, Deep: k.Deep || k.Replace || r.deep, Replace: k.Replace}
-	total := replay.Result{Left: r.left}
-	var mu sync.Mutex
-	work := newCrew(ctx, k.Parallel)
-	err = replay.Plan(ctx, root.Store, r.Range, func(s replay.Slice) error {
-		if k.DryRun {
-			total.Manifests += int64(len(s.Manifests))
-			return nil
-		}
-		return work.do(func(ctx context.Context) error {
-			one, err := restorer.Restore(ctx, s)
-			mu.Lock()
-			defer mu.Unlock()
-			total.Add(one)
-			if err != nil {
-				return fmt.Errorf("restore %s: %w", s.ID, err)
-			}
-			return nil
-		})
-	})
-	err = errors.Join(err, work.wait())
-	return k.restored(total, err, out)
-}
-
-// restored shows the result, and an error after it.
-func (k *replayCommand) restored(total replay.Result, err error, out *console) error {
-	if k.JSON {
-		err = errors.Join(err, out.writeJSON(total))
-	} else {
-		verb := "looked at"
-		if k.DryRun {
-			verb = "would be looked at"
-		}
-		_, werr := fmt.Fprintf(out.stdout, "%s %s: %s whole, %s restored with %s, %s damaged, %s beyond retention\n",
-			amount(total.Manifests, "manifest"), verb, amount(total.Whole, "object"), formatCount(total.Restored), amount(total.Lines, "line"),
-			formatCount(total.Damaged), formatCount(total.Beyond))
-		err = errors.Join(err, werr)
-		for _, f := range total.Left {
-			var b strings.Builder
-			writeFinding(&b, f, out)
-			out.note("%s", strings.TrimRight(b.String(), "\n"))
-		}
-	}
-	if err == nil && len(total.Left) > 0 {
-		return &exitError{code: exitIncomplete, err: fmt.Errorf("not restored: %s", amount(int64(len(total.Left)), "finding"))}
-	}
-	return err
-}
-
-// A crew runs functions, some at a time, and stops at the first error.
-type crew struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	room   chan struct{}
-	group  sync.WaitGroup
-}
-
-func newCrew(ctx context.Context, n int) *crew {
-	c := &crew{room: make(chan struct{}, n)}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
-	return c
-}
-
-// do waits for room.
-func (c *crew) do(f func(context.Context) error) error {
-	select {
-	case c.room <- struct{}{}:
-	case <-c.ctx.Done():
-		return context.Cause(c.ctx)
-	}
-	c.group.Go(func() {
-		defer func() { <-c.room }()
-		if err := f(c.ctx); err != nil {
-			c.cancel(err)
-		}
-	})
-	return nil
-}
-
-func (c *crew) wait() error {
-	c.group.Wait()
-	defer c.cancel(nil)
-	if c.ctx.Err() != nil {
-		return context.Cause(c.ctx)
 	}
 	return nil
 }

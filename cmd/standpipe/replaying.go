@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -10,10 +11,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/standpipe/standpipe"
-	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/config"
 	"github.com/standpipe/standpipe/consumer"
 	"github.com/standpipe/standpipe/delivery"
+	"github.com/standpipe/standpipe/jobs"
 	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/sink"
 	"github.com/standpipe/standpipe/verify"
@@ -27,6 +28,9 @@ const (
 	// replayMemory bounds what a replay holds, in bytes; the live process beside
 	// it has a budget of its own.
 	replayMemory = 256 << 20
+	// replayDrain bounds what a slice that is stopped still delivers: less than
+	// the time after which others take it over. What is left is read again.
+	replayDrain = 10 * time.Second
 )
 
 // replaying is what reads ranges again: the stream with a share of its
@@ -38,8 +42,8 @@ type replaying struct {
 	close  func()
 }
 
-// openReplaying wires it. target and store may be nil for one that only reads.
-func openReplaying(ctx context.Context, c *config.Config, settings aws.Config, rate float64, target sink.Sink, store checkpoint.Store, log *zap.Logger) (r replaying, err error) {
+// openReplaying wires it. target may be nil for one that only reads.
+func openReplaying(ctx context.Context, c *config.Config, settings aws.Config, rate float64, target sink.Sink, log *zap.Logger) (r replaying, err error) {
 	limits := consumer.DefaultLimits()
 	limits.MaxPerSecond = rate
 	limits.BytesPerSecond = int64(shardBytes * rate / readsPerSecond)
@@ -69,8 +73,9 @@ func openReplaying(ctx context.Context, c *config.Config, settings aws.Config, r
 	}
 	worker := settingsOf(c, workerID())
 	worker.AtLeastOnce = false // the store is its own, so exactly once costs nothing
+	worker.DrainTimeout = min(worker.DrainTimeout, replayDrain)
 	r.Replay = delivery.NewReplay(worker, delivery.Parts{
-		Stream: delivery.Kinesis{Client: client}, Store: store, Sink: target, Keyer: keyer, Codec: codec,
+		Stream: delivery.Kinesis{Client: client}, Sink: target, Keyer: keyer, Codec: codec,
 		Slots: sink.NewSlots(0), Budget: delivery.NewBudget(min(c.Standpipe.MemoryLimit.Bytes(), replayMemory)), Logger: log,
 	}, time.Duration(float64(time.Second)/rate))
 	return r, nil
@@ -104,7 +109,7 @@ func (k *verifyCommand) stream(ctx context.Context, c *config.Config, g *globals
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := openReplaying(ctx, c, settings, k.Rate, nil, nil, zap.NewNop())
+	r, err := openReplaying(ctx, c, settings, k.Rate, nil, zap.NewNop())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,4 +125,44 @@ func beyond(err error) error {
 		return fmt.Errorf("%w: %w", verify.ErrBeyond, err)
 	}
 	return err
+}
+
+// A sliceFailure is a slice that needs a person.
+type sliceFailure struct {
+	Slice int    `json:"slice"`
+	Name  string `json:"name"`
+	Error string `json:"error"`
+}
+
+func failedOf(all []jobs.Slice) (failed []sliceFailure) {
+	for _, s := range all {
+		if s.State == jobs.Failed {
+			failed = append(failed, sliceFailure{s.Number, s.Name, s.Error})
+		}
+	}
+	return failed
+}
+
+// resultOf reads what a slice found; one that failed has found nothing.
+func resultOf(s jobs.Slice, into any) error {
+	if s.State != jobs.Done {
+		return nil
+	}
+	if err := json.Unmarshal(s.Result, into); err != nil {
+		return fmt.Errorf("read the result of slice %d of job %s: %w", s.Number, s.Job, err)
+	}
+	return nil
+}
+
+// slicesFailed shows them and is the error of their command.
+func slicesFailed(out *console, job string, failed []sliceFailure, hint string) error {
+	for _, f := range failed[:min(len(failed), rejectionsShown)] {
+		out.note("slice %d of job %s failed: %s: %s", f.Slice, job, f.Name, f.Error)
+	}
+	if more := len(failed) - rejectionsShown; more > 0 {
+		out.note("… and %s more failed", formatCount(int64(more)))
+	}
+	return &exitError{code: exitIncomplete, err: &standpipe.Error{
+		Class: standpipe.Fatal, Op: "replay", Err: fmt.Errorf("%s of job %s failed", plural(len(failed), "slice"), job), Hint: hint,
+	}}
 }

@@ -2,25 +2,21 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"reflect"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"go.uber.org/zap"
 
+	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/archive"
-	"github.com/standpipe/standpipe/checkpoint/embedded"
 	"github.com/standpipe/standpipe/config"
+	"github.com/standpipe/standpipe/jobs"
 	"github.com/standpipe/standpipe/replay"
 	"github.com/standpipe/standpipe/sink"
 )
@@ -58,129 +54,212 @@ func freePrefix(c *config.Config, prefix string, now time.Time) error {
 	return nil
 }
 
-// A job is what a replay into a prefix was asked for, and its plan. It is fixed
-// by the first run: "now" is the same moment in every later one.
-type job struct {
-	Schema int                 `json:"schema"`
-	Prefix string              `json:"prefix"`
-	From   string              `json:"from"`
-	To     string              `json:"to"`
-	Shards []string            `json:"shards"`
-	Ranges []replay.ShardRange `json:"ranges"`
+// A delivering is everything that a replay into a prefix needs.
+type delivering struct {
+	cmd      *replayCommand
+	out      *console
+	config   *config.Config
+	settings aws.Config
+	reader   replaying
+	request  request
+	spec     replay.Spec
 }
 
-const (
-	jobSchema = 1
-	jobFile   = "replay.json"
-)
-
-func (k *replayCommand) statePath(c *config.Config) string {
-	if k.State != "" {
-		return k.State
+func (k *replayCommand) deliver(ctx context.Context, g *globals, c *config.Config, settings aws.Config, r request, log *zap.Logger, out *console) (err error) {
+	if r.from != "" || r.to != "" {
+		root, err := openRoot(ctx, placeOf(c), s3Of(c, g.Region))
+		if err != nil {
+			return err
+		}
+		if err := r.locate(ctx, root.Store); err != nil {
+			return err
+		}
 	}
-	return filepath.Join(c.Standpipe.Checkpoint.Path, "replay", strings.ReplaceAll(strings.TrimSuffix(k.ToPrefix, "/"), "/", "+"))
-}
-
-func (k *replayCommand) deliver(ctx context.Context, c *config.Config, settings aws.Config, r request, log *zap.Logger, out *console) error {
 	live, closeSink, err := openSink(c, settings)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = closeSink() }()
-	dir := k.statePath(c)
-	store, err := embedded.Open(dir)
+	place, err := absolute(placeOf(c))
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	reader, err := openReplaying(ctx, c, settings, k.Rate, sink.Under(live, k.ToPrefix), store, log)
+	reader, err := openReplaying(ctx, c, settings, k.Rate, sink.Under(live, k.ToPrefix), log)
 	if err != nil {
 		return err
 	}
 	defer reader.close()
-	j, err := k.job(ctx, c, dir, reader, r, settings, out)
-	if err != nil || k.DryRun {
+	w := delivering{cmd: k, out: out, config: c, settings: settings, reader: reader, request: r, spec: k.spec(place, reader, r)}
+	if k.DryRun {
+		return w.look(ctx)
+	}
+	store, err := jobsOf(c, k.jobsFolder).open()
+	if err != nil {
 		return err
 	}
-	var done atomic.Int64
-	work := newCrew(ctx, k.Parallel)
-	for _, one := range j.Ranges {
-		err := work.do(func(ctx context.Context) error {
-			finished, err := reader.Deliver(ctx, one.Shard, one.From, one.End)
-			if err != nil {
-				return fmt.Errorf("replay %s: %w", one.Shard.ID, err)
-			}
-			if finished {
-				done.Add(1)
-				log.Info("range replayed", zap.String("shard", string(one.Shard.ID)))
-			}
-			return nil
-		})
+	defer func() { err = errors.Join(err, store.Close()) }()
+	deliverer := &replay.Deliverer{Store: store, Replay: reader.Replay}
+	run := jobRun{out: out, store: store, handlers: map[string]jobs.Handler{replay.DeliverKind: deliverer.Do}, parallel: k.Parallel, quiet: k.Quiet}
+	return w.run(ctx, run)
+}
+
+// look is --dry-run. A job store is read if there is one, and never made.
+func (w *delivering) look(ctx context.Context) (err error) {
+	store, err := jobsOf(w.config, w.cmd.jobsFolder).existing()
+	switch {
+	case standpipe.ClassOf(err) == standpipe.NotFound:
+		j, _, err := w.plan(ctx)
 		if err != nil {
-			break
+			return err
 		}
-	}
-	if err := work.wait(); err != nil {
+		return w.would(j.Slices)
+	case err != nil:
 		return err
 	}
-	_, err = fmt.Fprintf(out.stdout, "%s replayed to %s\n", amount(done.Load(), "shard"), strings.TrimSuffix(live.Location(), "/")+"/"+k.ToPrefix)
+	defer func() { err = errors.Join(err, store.Close()) }()
+	j, _, err := w.job(ctx, store)
+	if err != nil {
+		return err
+	}
+	return w.would(j.Slices)
+}
+
+func (w *delivering) would(shards int) error {
+	if w.cmd.JSON {
+		return w.out.writeJSON(deliverReport{DryRun: true, Slices: shards, Place: w.place()})
+	}
+	_, err := fmt.Fprintf(w.out.stdout, "%s would be replayed\n", amount(int64(shards), "shard"))
 	return err
 }
 
-// job reads what the first run decided, or decides it.
-func (k *replayCommand) job(ctx context.Context, c *config.Config, dir string, reader replaying, r request, settings aws.Config, out *console) (j job, err error) {
-	asked := job{Schema: jobSchema, Prefix: k.ToPrefix, From: k.From, To: k.To, Shards: k.Shard}
-	name := filepath.Join(dir, jobFile)
-	b, err := os.ReadFile(name)
-	if err == nil {
-		if err := json.Unmarshal(b, &j); err != nil {
-			return j, fmt.Errorf("read %s: %w", name, err)
+func (w *delivering) run(ctx context.Context, run jobRun) error {
+	j, plan, err := w.job(ctx, run.store)
+	switch {
+	case err != nil:
+		return err
+	case j.Slices == 0: // a job of nothing would keep the prefix from ever having one
+		return w.report(deliverReport{Place: w.place()})
+	}
+	if len(plan) > 0 { // another machine may have been first, with other words
+		if err := run.store.Create(ctx, j, plan); err != nil && !errors.Is(err, jobs.ErrExists) {
+			return fmt.Errorf("create job %s: %w", j.ID, err)
 		}
-		asked.Ranges = j.Ranges
-		if !reflect.DeepEqual(asked, j) {
-			return j, usagef("%s holds a replay from %q to %q of shards %q into %s: give the same flags to go on with it, or another --to-prefix",
-				dir, j.From, j.To, j.Shards, j.Prefix)
+		if j, _, err = w.begun(ctx, run.store); err != nil {
+			return err
 		}
-		return j, nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return j, err
+	all, err := run.run(ctx, j, plan)
+	if err != nil {
+		return err
 	}
-	if err := retained(r, reader.stream, time.Now(), out); err != nil {
-		return j, err
+	r := deliverReport{Job: j.ID, Place: w.place(), Slices: len(all)}
+	for _, s := range all {
+		var one replay.Delivered
+		if err := resultOf(s, &one); err != nil {
+			return err
+		}
+		r.Add(one)
 	}
-	if err := k.unused(ctx, c, settings); err != nil {
-		return j, err
+	r.Failed = failedOf(all)
+	return w.report(r)
+}
+
+// job is the prefix's, or a plan of it.
+func (w *delivering) job(ctx context.Context, store jobs.Store) (jobs.Job, []jobs.Slice, error) {
+	j, found, err := w.begun(ctx, store)
+	if found || err != nil {
+		return j, nil, err
 	}
-	if asked.Ranges, err = replay.Ranges(reader.shards, r.Range, time.Now()); err != nil {
-		return j, usage(err)
+	planned, plan, err := w.plan(ctx)
+	if err != nil { // it may have been begun meanwhile, and so fill the prefix
+		if j, found, again := w.begun(ctx, store); found || again != nil {
+			return j, nil, again
+		}
 	}
-	if k.DryRun {
-		_, err := fmt.Fprintf(out.stdout, "%s would be replayed\n", amount(int64(len(asked.Ranges)), "shard"))
-		return asked, err
+	return planned, plan, err
+}
+
+// begun reads the prefix's job, if there is one, and refuses it if something
+// else was asked of it.
+func (w *delivering) begun(ctx context.Context, store jobs.Store) (j jobs.Job, found bool, err error) {
+	j, err = store.Job(ctx, w.spec.DeliverID())
+	if errors.Is(err, jobs.ErrNotFound) {
+		return j, false, nil
 	}
-	if b, err = json.MarshalIndent(asked, "", " "); err != nil {
-		return j, err
+	if err != nil {
+		return j, false, fmt.Errorf("read job %s: %w", w.spec.DeliverID(), err)
 	}
-	return asked, writeFile(name, func(w io.Writer) error { _, err := w.Write(b); return err })
+	first, err := replay.SpecOf(j)
+	if err != nil {
+		return j, true, err
+	}
+	if !first.Asks(w.spec) {
+		return j, true, usagef("%s is job %s: %s of shards %q of %s: give the same flags to go on with it, or another --to-prefix",
+			w.cmd.ToPrefix, j.ID, first.Asked, first.Shards, first.Stream)
+	}
+	return j, true, nil
+}
+
+func (w *delivering) plan(ctx context.Context) (j jobs.Job, plan []jobs.Slice, err error) {
+	if err := retained(w.request, w.reader.stream, time.Now(), w.out); err != nil {
+		return j, nil, err
+	}
+	if err := w.unused(ctx); err != nil {
+		return j, nil, err
+	}
+	ranges, err := replay.Ranges(w.reader.shards, w.request.Range, time.Now())
+	if err != nil {
+		return j, nil, usage(err)
+	}
+	return w.spec.Delivery(ranges, time.Now())
+}
+
+func (w *delivering) place() string {
+	return strings.TrimSuffix(w.spec.Archive, "/") + "/" + w.cmd.ToPrefix
+}
+
+// A deliverReport is what the job of a prefix has done so far.
+type deliverReport struct {
+	replay.Delivered
+	DryRun bool           `json:"dryRun,omitempty"`
+	Job    string         `json:"job,omitempty"`
+	Place  string         `json:"place"`
+	Slices int            `json:"slices"`
+	Failed []sliceFailure `json:"failed,omitempty"`
+}
+
+// report shows the result and judges it.
+func (w *delivering) report(r deliverReport) (err error) {
+	if w.cmd.JSON {
+		err = w.out.writeJSON(r)
+	} else {
+		_, err = fmt.Fprintf(w.out.stdout, "%s replayed to %s: %s\n", amount(r.Shards, "shard"), r.Place, amount(r.Flushes, "manifest"))
+		if r.Gaps > 0 {
+			w.out.note("records had left retention in %s, which the manifests name", amount(r.Gaps, "place"))
+		}
+	}
+	if err == nil && len(r.Failed) > 0 {
+		return slicesFailed(w.out, r.Job, r.Failed, "mend it, then standpipe jobs resume "+r.Job+" and the same command again")
+	}
+	return err
 }
 
 // unused refuses a prefix that already holds an archive of which nobody here
 // knows how far it has come: its records would be there twice.
-func (k *replayCommand) unused(ctx context.Context, c *config.Config, settings aws.Config) error {
-	place := strings.TrimSuffix(placeOf(c), "/") + "/" + k.ToPrefix
-	if c.Standpipe.Folder != "" {
+func (w *delivering) unused(ctx context.Context) error {
+	place := w.place()
+	if w.config.Standpipe.Folder != "" {
 		if _, err := os.Stat(place); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 	}
-	store, err := archive.Open(ctx, place, archive.WithS3(func(context.Context) (*s3.Client, error) { return bucketClient(c, settings), nil }))
+	store, err := archive.Open(ctx, place, archive.WithS3(func(context.Context) (*s3.Client, error) { return bucketClient(w.config, w.settings), nil }))
 	if err != nil {
 		return err
 	}
 	found, err := hasManifests(ctx, store)
 	if found {
-		return usagef("%s holds an archive already: give another --to-prefix, or the --state of the replay that wrote it", place)
+		return usagef("%s holds an archive already: give another --to-prefix, or the --jobs of the replay that wrote it", place)
 	}
 	return err
 }

@@ -87,7 +87,7 @@ var Rules = []Rule{
 	{
 		"replay-is-wired-by-others",
 		"a slice of a replay is data that any dispatcher may run: no flags, no settings, no clients of its own",
-		allow([]string{"replay"}, []string{".", "archive", "checkpoint", "consumer", "delivery", "manifest", "replay", "sink", "verify", "internal"}),
+		allow([]string{"replay"}, []string{".", "archive", "checkpoint", "consumer", "delivery", "jobs", "manifest", "replay", "sink", "verify", "internal"}),
 	},
 	{
 		"compare-judges-from-archives",

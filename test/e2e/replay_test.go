@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -27,11 +28,23 @@ type command struct {
 	stdout, stderr string
 }
 
+// begin is a run of the binary with the delivery's environment. What it keeps
+// below its working folder, the record of its jobs, it finds there again.
+func (s *stack) begin(ctx context.Context, t *testing.T, d *harness.Delivery, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := filepath.Abs(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env, cmd.Dir = d.Env, s.dir
+	return cmd
+}
+
 // command runs the binary with the delivery's configuration.
 func (s *stack) command(t *testing.T, d *harness.Delivery, args ...string) command {
 	t.Helper()
-	cmd := exec.CommandContext(limited(t, testLimit), program, args...)
-	cmd.Env = d.Env
+	cmd := s.begin(limited(t, testLimit), t, d, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -178,9 +191,7 @@ func TestAReplayIntoAPrefixIsAnArchiveOfItsOwn(t *testing.T) {
 		_, d, _, input := filled(t, s, "again")
 		live := s.listing(t, "again")
 		args := []string{"replay", "-c", d.Config, "--from", "TRIM_HORIZON", "--to", "NOW", "--to-prefix", "replays/one/", "--rate", "5", "--log-level", "info"}
-		cmd := exec.Command(program, args...)
-		cmd.Env = d.Env
-		killed := harness.Start(t, "standpipe replay", cmd)
+		killed := harness.Start(t, "standpipe replay", s.begin(t.Context(), t, d, args...))
 		if _, err := killed.WaitLine(limited(t, testLimit), `"msg":"object delivered"`); err != nil {
 			t.Fatal(err)
 		}
@@ -214,11 +225,28 @@ func TestAReplayIntoAPrefixIsAnArchiveOfItsOwn(t *testing.T) {
 	})
 }
 
+// chain is the keys of a shard's manifests, in order.
+func (s *stack) chain(t *testing.T, bucket, shard string) (keys []string) {
+	t.Helper()
+	for key := range s.listing(t, bucket) {
+		if strings.HasPrefix(key, "_standpipe/commits/") && strings.Contains(key, "/"+shard+"/") {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	if len(keys) < 2 {
+		t.Fatalf("%d manifests of %s: this is no scene", len(keys), shard)
+	}
+	return keys
+}
+
 // What cannot be meant is refused, with what to do instead.
 func TestReplayRefusesWhatCannotBeMeant(t *testing.T) {
 	_, e := harness.StartLocal(t, program, t.TempDir())
 	s := newStack(t, e)
 	_, d, _, _ := filled(t, s, "refused")
+	chain := s.chain(t, "refused", "shardId-000000000000")
+	first, last := chain[0], chain[len(chain)-1]
 	for _, c := range []struct {
 		says string
 		args []string
@@ -232,6 +260,9 @@ func TestReplayRefusesWhatCannotBeMeant(t *testing.T) {
 		{"say what to replay", nil},
 		{"give one of them", []string{"--from", "1h", "--manifest", "k"}},
 		{"all readers of a shard share", []string{"--from", "1h", "--rate", "9"}},
+		{"give 1 to", []string{"--from", "1h", "--slice", "0"}},
+		{"ends before it begins", []string{"--from", last, "--to", first}},
+		{"a range that it bounds is one of that shard", []string{"--from", first, "--shard", "shardId-000000000007"}},
 	} {
 		out := s.command(t, d, append([]string{"replay", "-c", d.Config}, c.args...)...).want(t, 2)
 		if !strings.Contains(out.stderr, c.says) {
@@ -361,8 +392,7 @@ func TestAReplayLeavesTheLiveReaderItsFreshness(t *testing.T) {
 	time.AfterFunc(8*time.Second, func() { close(alone) })
 	without := freshness(t, line.Status, alone)
 
-	cmd := exec.Command(program, "replay", "-c", d.Config, "--from", "TRIM_HORIZON", "--to", "9s", "--to-prefix", "yesterday/")
-	cmd.Env = d.Env
+	cmd := s.begin(t.Context(), t, d, "replay", "-c", d.Config, "--from", "TRIM_HORIZON", "--to", "9s", "--to-prefix", "yesterday/")
 	replaying := harness.Start(t, "standpipe replay", cmd)
 	with := freshness(t, line.Status, replaying.Done())
 	if replaying.ExitCode() != 0 {
@@ -479,6 +509,7 @@ func TestAFolderIsMendedByTheCommandsShown(t *testing.T) {
 			t.Fatalf("%s: %s", c.kind, found.stdout)
 		}
 		shell := exec.CommandContext(limited(t, testLimit), "sh", "-c", report.Findings[0].Repair)
+		shell.Dir = s.dir
 		shell.Env = append(slices.Clone(d.Env), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
 		if out, err := shell.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %s: %v\n%s", c.kind, report.Findings[0].Repair, err, out)
