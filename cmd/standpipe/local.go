@@ -120,6 +120,7 @@ ExtendedS3DestinationConfiguration:
 Standpipe:
   Checkpoint: {Type: embedded, Path: %q}
   Compression: {Format: %s}
+  DrainTimeout: 10s
   StatusAddress: %q
 `, localStream, localRegion, local.Account, localStream, localBucket, l.Prefix, l.Timezone, l.Size, l.Interval,
 		filepath.Join(l.Data, "state"), l.Compression, l.StatusAddr)
@@ -164,7 +165,7 @@ func (l *localCommand) openFront(ctx context.Context, s *service, stack *local.S
 	if err != nil {
 		return nil, nil, err
 	}
-	listener, err := listenGateway(ctx, "--gateway-addr", l.GatewayAddr)
+	listener, err := listenOn(ctx, "--gateway-addr", l.GatewayAddr)
 	if err != nil {
 		front.Close()
 		return nil, nil, err
@@ -213,8 +214,8 @@ func (l *localCommand) deliver(ctx context.Context, s *service, stack *local.Sta
 	select {
 	case err := <-done:
 		return err
-	case <-stack.Done():
-		err := errors.New("the S3 server ended; what was read is delivered at the next start")
+	case err := <-stack.Failed():
+		err = fmt.Errorf("%w; what was read is delivered at the next start", err)
 		stop(err)
 		s.log.Error("stopping", zap.Error(err))
 		return errors.Join(err, <-done)

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -142,7 +143,7 @@ func TestAttributesBesideTheObjects(t *testing.T) {
 }
 
 func TestItListensOnLoopbackOnlyAndAsksForTheKey(t *testing.T) {
-	p, _ := start(t, s3.Config{Dir: t.TempDir()})
+	p, _ := start(t, s3.Config{Dir: t.TempDir(), Addr: ":0"})
 	host, port, err := net.SplitHostPort(p.Addr())
 	if err != nil || host != "127.0.0.1" || port == "0" {
 		t.Fatalf("address %s", p.Addr())
@@ -162,42 +163,108 @@ func TestItListensOnLoopbackOnlyAndAsksForTheKey(t *testing.T) {
 }
 
 // Aim: kill -9 of the parent leaves no server behind. Method: a parent process
-// is killed; the pipe that parent and child share as standard error then ends.
+// is killed; a connection to the server then ends, because the server does.
 func TestTheServerDiesWithItsParent(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	parent := exec.CommandContext(t.Context(), self, parentCommand, t.TempDir())
+	parent.Stderr = os.Stderr
 	stdout, err := parent.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, theirs, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer shared.Close()
-	parent.Stderr = theirs
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	theirs.Close()
 	addr, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
+	addr = strings.TrimSpace(addr)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = parent.Wait() // killed
-	var said bytes.Buffer
-	if _, err := io.Copy(&said, shared); err != nil { // ends when the child has
+	_ = parent.Wait()              // killed
+	_, _ = c.Read(make([]byte, 1)) // ends when the server has
+	if c, err := net.Dial("tcp", addr); err == nil {
+		c.Close()
+		t.Fatal("the server still listens")
+	}
+}
+
+// A client that dials ahead leaves connections on which it never asks anything;
+// versitygw alone waits ten seconds for each, and was killed then.
+func TestAConnectionOnWhichNothingIsAskedDoesNotKeepTheServer(t *testing.T) {
+	for name, said := range map[string]string{"silent": "", "half a header": "GET / HTTP/1.1\r\nHo"} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := start(t, s3.Config{Dir: t.TempDir()})
+			c, err := net.Dial("tcp", p.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, said); err != nil {
+				t.Fatal(err)
+			}
+			stop(t, p)
+			if err := p.Err(); err != nil {
+				t.Fatalf("it was killed: %v", err)
+			}
+		})
+	}
+}
+
+// A terminal and a service manager send their signals to the whole group, while
+// the parent has objects to deliver still.
+func TestSignalsThatAskToStopAreTheParentsToJudge(t *testing.T) {
+	p, c := start(t, s3.Config{Dir: t.TempDir()})
+	if err := p.CreateBucket(t.Context(), "bucket"); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := net.Dial("tcp", strings.TrimSpace(addr)); err == nil {
-		c.Close()
-		t.Fatalf("the server still listens; it said: %s", said.String())
+	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt, syscall.SIGHUP} {
+		if err := p.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 { // a server that had taken it would close its port soon
+			put(t, c, "k", "body")
+		}
+	}
+	stop(t, p)
+	if err := p.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAServerThatDiesSaysHowAndWhatItSaidLast(t *testing.T) {
+	p, _ := start(t, s3.Config{Dir: t.TempDir()})
+	if err := p.Signal(syscall.SIGQUIT); err != nil { // a Go program dies of it with a report
+		t.Fatal(err)
+	}
+	<-p.Done()
+	if err := p.Err(); err == nil || !strings.Contains(err.Error(), "exit status 2; it said: SIGQUIT: quit") {
+		t.Fatalf("it ended with %v", err)
+	}
+}
+
+func TestOfALongReportTheBeginningIsKeptAndOfChatterTheEnd(t *testing.T) {
+	chatter := strings.Repeat("nothing of note\n", 1000)
+	for name, test := range map[string]struct{ said, begins, ends string }{
+		"chatter": {chatter + "the last line\n", "", "the last line"},
+		"a panic": {chatter + "panic: boom\n\n" + strings.Repeat("goroutine 1\n", 1000), "panic: boom", "goroutine 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept := s3.Kept(test.said)
+			if len(kept) > 4<<10 || !strings.HasPrefix(kept, test.begins) || !strings.Contains(kept, test.ends) {
+				t.Fatalf("kept %d bytes: %.100q … %q", len(kept), kept, kept[max(0, len(kept)-100):])
+			}
+		})
 	}
 }
 

@@ -1,0 +1,57 @@
+//go:build !nolocal
+
+package s3
+
+import (
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// wordsMax bounds what is kept of the server's output.
+const wordsMax = 2 << 10
+
+// dying begins the report of a Go program that dies.
+var dying = regexp.MustCompile(`(?m)^(panic: |fatal error: |SIG[A-Z]+: )`)
+
+// lastWords passes the server's output on and keeps what tells why it ended: the
+// beginning of a report of its death, else the end of what it said.
+type lastWords struct {
+	next io.Writer // may be nil
+
+	mu    sync.Mutex
+	text  []byte
+	dying bool
+}
+
+func (w *lastWords) Write(p []byte) (int, error) {
+	w.keep(p)
+	if w.next == nil {
+		return len(p), nil
+	}
+	return w.next.Write(p)
+}
+
+func (w *lastWords) keep(p []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, p...)
+	if at := dying.FindIndex(w.text); at != nil && !w.dying {
+		w.text, w.dying = w.text[at[0]:], true
+	}
+	switch extra := len(w.text) - wordsMax; {
+	case extra <= 0:
+	case w.dying:
+		w.text = w.text[:wordsMax]
+	default:
+		w.text = w.text[extra:]
+	}
+}
+
+// String is what was kept; empty if nothing was said.
+func (w *lastWords) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.TrimSpace(string(w.text))
+}
