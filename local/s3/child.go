@@ -35,7 +35,7 @@ const (
 	// versitygw alone would wait ten seconds for every connection on which nothing
 	// was asked, and clients that dial ahead leave such ones. A request that is cut
 	// was not acknowledged, and what was is kept whenever the process ends.
-	goodbye = 2 * time.Second
+	goodbye = time.Second
 )
 
 // ChildMain is the child's whole program; it returns the exit code. It serves
