@@ -110,9 +110,8 @@ func (c *kinesisCommand) config(region string) (kinesis.Config, error) {
 		Dir: c.Data, Region: region, Account: c.Account, CreateDelay: c.Delay, Throttle: c.Throttle,
 		ShardLimit: c.Limit, ShardBytes: c.ShardMIB << 20, SubscriptionLife: c.Fanout,
 	}
-	host, _, err := net.SplitHostPort(c.AdminAddr)
-	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return cfg, usagef("--admin-addr %s: give a loopback address; whoever reaches it can delete records", c.AdminAddr)
+	if err := checkAdminAddr(c.AdminAddr); err != nil {
+		return cfg, err
 	}
 	switch {
 	case !accountID.MatchString(c.Account):
@@ -133,6 +132,15 @@ func (c *kinesisCommand) config(region string) (kinesis.Config, error) {
 		cfg.Keys = map[string]string{id: secret}
 	}
 	return cfg, nil
+}
+
+// checkAdminAddr takes addresses of this machine only.
+func checkAdminAddr(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || host != "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return usagef("--admin-addr %s: give a loopback address; whoever reaches it can delete records", addr)
+	}
+	return nil
 }
 
 // certificate makes the server's and tells it to whom it may concern.

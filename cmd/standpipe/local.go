@@ -78,6 +78,9 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := checkAdminAddr(l.AdminAddr); err != nil {
+		return err
+	}
 	if l.Demo {
 		l.KinesisAddr, l.S3Addr, l.GatewayAddr, l.FirehoseAddr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	}

@@ -190,3 +190,26 @@ func TestAnAddressWithoutAHostIsLoopback(t *testing.T) {
 		t.Fatalf("it listens on %s", l.Addr())
 	}
 }
+
+func TestOnlyPagesOfThisMachineAreNotForeign(t *testing.T) {
+	for origin, foreign := range map[string]bool{
+		"":                                 false, // a program
+		"http://localhost:3000":            false,
+		"http://127.0.0.1":                 false,
+		"https://[::1]:8443":               false,
+		"https://example.com":              true,
+		"http://localhost.example.com":     true,
+		"http://127.0.0.1.example.com":     true,
+		"http://192.168.1.7":               true,
+		"null":                             true,
+		"http://[broken":                   true,
+		"http://localhost@example.com":     true,
+		"chrome-extension://abcdefghijklm": true,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/", nil)
+		r.Header.Set("Origin", origin)
+		if listen.ForeignPage(r) != foreign {
+			t.Errorf("%q: foreign %v, want %v", origin, !foreign, foreign)
+		}
+	}
+}
