@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,6 +75,9 @@ type Config struct {
 	// Access gets the access log; nil means none.
 	Access       io.Writer
 	AccessFormat *AccessFormat
+	// Goodbye is how long requests under way may take when Serve ends; 0 is as
+	// long as one can take.
+	Goodbye time.Duration
 	// Registerer may be nil; Logger too. The logger never gets a payload.
 	Registerer prometheus.Registerer
 	Logger     *zap.Logger
@@ -152,7 +156,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		g.cfg.Logger.Warn("the gateway can be reached from outside this machine, without a password", zap.String("address", l.Addr().String()))
 	}
-	err := listen.HTTP(ctx, srv, l, stopTimeout)
+	err := listen.HTTP(ctx, srv, l, cmp.Or(g.cfg.Goodbye, stopTimeout))
 	if errors.Is(err, listen.ErrCut) {
 		g.cfg.Logger.Warn("the gateway left requests without an answer")
 		return nil

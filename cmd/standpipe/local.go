@@ -151,8 +151,13 @@ func (l *localCommand) serveFirehose(ctx context.Context, c *config.Config, stac
 	return stack.Serve(ctx, "--firehose-addr", l.FirehoseAddr, firehoseServer(door, log))
 }
 
-// frontStage is the stage of the tutorial.
-const frontStage = "PROD"
+const (
+	// frontStage is the stage of the tutorial.
+	frontStage = "PROD"
+	// frontGoodbye is for a caller that hangs in the middle of its request: the
+	// stream behind the gateway answers at once.
+	frontGoodbye = 3 * time.Second
+)
 
 // openFront makes the gateway before the stream, and where it listens.
 func (l *localCommand) openFront(ctx context.Context, s *service, stack *local.Stack) (*gateway.Gateway, net.Listener, error) {
@@ -163,7 +168,8 @@ func (l *localCommand) openFront(ctx context.Context, s *service, stack *local.S
 	settings := awsclient.ManyConnections(localAWS(stack.Endpoints))
 	settings.BaseEndpoint = &stack.Endpoints.Kinesis
 	front, err := gateway.New(gateway.Config{
-		API: api, Backend: gateway.NewKinesis(awsclient.Kinesis(settings)), Stage: frontStage, Registerer: s.registry, Logger: s.log,
+		API: api, Backend: gateway.NewKinesis(awsclient.Kinesis(settings)), Stage: frontStage, Goodbye: frontGoodbye,
+		Registerer: s.registry, Logger: s.log,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -38,6 +38,9 @@ const (
 	goodbye = time.Second
 )
 
+// failure begins the line that says why the child ended.
+const failure = "local S3 server: "
+
 // ChildMain is the child's whole program; it returns the exit code. It serves
 // until standard input ends. A signal that asks to stop, which reaches the whole
 // process group from a terminal or a service manager, is the parent's to judge:
@@ -45,7 +48,7 @@ const (
 func ChildMain([]string) int {
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	if err := serve(context.Background(), os.Stdin); err != nil {
-		fmt.Fprintln(os.Stderr, "local S3 server:", err)
+		fmt.Fprintln(os.Stderr, failure+err.Error())
 		return 1
 	}
 	return 0

@@ -12,11 +12,11 @@ import (
 // wordsMax bounds what is kept of the server's output.
 const wordsMax = 2 << 10
 
-// dying begins the report of a Go program that dies.
-var dying = regexp.MustCompile(`(?m)^(panic: |fatal error: |SIG[A-Z]+: )`)
+// dying begins the report of a Go program that dies, or our child's own.
+var dying = regexp.MustCompile(`(?m)^(panic: |fatal error: |SIG[A-Z]+: |` + failure + `)`)
 
 // lastWords passes the server's output on and keeps what tells why it ended: the
-// beginning of a report of its death, else the end of what it said.
+// beginning of a report of its death. What it says while it serves is chatter.
 type lastWords struct {
 	next io.Writer // may be nil
 
@@ -49,9 +49,12 @@ func (w *lastWords) keep(p []byte) {
 	}
 }
 
-// String is what was kept; empty if nothing was said.
+// String is the report; empty if there was none.
 func (w *lastWords) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.dying {
+		return ""
+	}
 	return strings.TrimSpace(string(w.text))
 }
