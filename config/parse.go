@@ -12,11 +12,10 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/safeyaml"
 )
 
 // fileBytesMax is far above any real file (2 KB) and bounds what the YAML parser
@@ -96,7 +95,7 @@ func (d *decoder) tree(data []byte) (root *ast.MappingNode, ok bool) {
 	if !d.readable(data) {
 		return nil, false
 	}
-	file, err := parseYAML(string(data))
+	file, err := safeyaml.Parse(string(data), nestingMax)
 	if err != nil {
 		d.syntax(err)
 		return nil, false
@@ -146,44 +145,6 @@ func (d *decoder) readable(data []byte) bool {
 
 func unprintable(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r == '\ufeff' }
 
-// parseYAML is the parser behind a fence: documents nested deeper than any field
-// cost it seconds, and it has panicked on malformed input before.
-func parseYAML(data string) (file *ast.File, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			file, err = nil, fmt.Errorf("the YAML cannot be understood: %v", r)
-		}
-	}()
-	tokens := lexer.Tokenize(data)
-	if deep := tooDeep(tokens); deep != nil {
-		return nil, &yaml.SyntaxError{Message: fmt.Sprintf("nested deeper than %d levels", nestingMax), Token: deep}
-	}
-	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-}
-
-// tooDeep returns the first token beyond nestingMax: brackets, or indicators on
-// one line.
-func tooDeep(tokens token.Tokens) *token.Token {
-	brackets, line, onLine := 0, 0, 0
-	for _, t := range tokens {
-		if t.Position.Line != line {
-			line, onLine = t.Position.Line, 0
-		}
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			brackets++
-		case token.MappingEndType, token.SequenceEndType:
-			brackets--
-		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
-			onLine++
-		}
-		if brackets > nestingMax || onLine > nestingMax {
-			return t
-		}
-	}
-	return nil
-}
-
 // syntax notes what the YAML parser said, at the place it said it.
 func (d *decoder) syntax(err error) {
 	at, message := place{1, 1}, err.Error()
@@ -201,8 +162,6 @@ func (d *decoder) syntax(err error) {
 }
 
 func placeOf(t *token.Token) place {
-	if t == nil || t.Position == nil {
-		return place{1, 1}
-	}
-	return place{max(t.Position.Line, 1), max(t.Position.Column, 1)}
+	line, column := safeyaml.Place(t)
+	return place{line, column}
 }

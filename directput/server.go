@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/standpipe/standpipe/internal/backoff"
+	"github.com/standpipe/standpipe/internal/listen"
 )
 
 const (
@@ -186,11 +187,14 @@ func (s *Server) answer(r *http.Request, c *call) (any, *apiError) {
 }
 
 // route finds the operation. The content type is asked for, so that no page in a
-// browser can put records: it would need a permission nobody gives here (CORS).
+// browser can put records: it would need a permission nobody gives here (CORS),
+// or a name of its own for this machine, which listen.ForeignPage sees.
 // A name that is not known is not kept: logs and metrics would grow with it.
 func route(r *http.Request, c *call) (operation, *apiError) {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a malformed one is none
 	switch {
+	case listen.ForeignPage(r):
+		return nil, &apiError{http.StatusForbidden, "AccessDeniedException", "Web pages of other machines are not answered here"}
 	case r.Method != http.MethodPost:
 		return nil, &apiError{http.StatusForbidden, "AccessDeniedException", "Unable to determine service/operation name to be authorized"}
 	case media != contentJSON:

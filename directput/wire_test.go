@@ -31,6 +31,23 @@ func (r *rig) post(operation, contentType, body string) (int, string) {
 	return w.Code, w.Body.String()
 }
 
+func TestAWebPageFromElsewhereCannotPut(t *testing.T) {
+	r := newRig(t, 1)
+	req := httptest.NewRequest(http.MethodPost, "/", nil)
+	req.Header.Set("X-Amz-Target", "Firehose_20150804.PutRecord")
+	req.Header.Set("Content-Type", contentJSON)
+	for origin, want := range map[string]int{"http://rebound.example.com:4573": http.StatusForbidden, "http://localhost:3000": http.StatusOK} {
+		req := req.Clone(t.Context())
+		req.Body = io.NopCloser(strings.NewReader(`{"DeliveryStreamName":"clicks","Record":{"Data":"eA=="}}`))
+		req.Header.Set("Origin", origin)
+		w := httptest.NewRecorder()
+		r.door.ServeHTTP(w, req)
+		if w.Code != want {
+			t.Errorf("%s: %d %s, want %d", origin, w.Code, w.Body, want)
+		}
+	}
+}
+
 // The words are AWS's, as producers have reported them.
 func TestWhatIsWrongIsToldInFirehosesWords(t *testing.T) {
 	r := newRig(t, 1)

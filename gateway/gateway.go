@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/standpipe/standpipe/internal/listen"
 )
 
 // The limits of API Gateway.
@@ -72,6 +75,9 @@ type Config struct {
 	// Access gets the access log; nil means none.
 	Access       io.Writer
 	AccessFormat *AccessFormat
+	// Goodbye is how long requests under way may take when Serve ends; 0 is as
+	// long as one can take.
+	Goodbye time.Duration
 	// Registerer may be nil; Logger too. The logger never gets a payload.
 	Registerer prometheus.Registerer
 	Logger     *zap.Logger
@@ -150,21 +156,12 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	if a, ok := l.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		g.cfg.Logger.Warn("the gateway can be reached from outside this machine, without a password", zap.String("address", l.Addr().String()))
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve the gateway on %s: %w", l.Addr(), err)
-	case <-ctx.Done():
+	err := listen.HTTP(ctx, srv, l, cmp.Or(g.cfg.Goodbye, stopTimeout))
+	if errors.Is(err, listen.ErrCut) {
+		g.cfg.Logger.Warn("the gateway left requests without an answer")
+		return nil
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := srv.Shutdown(stop); err != nil {
-		g.cfg.Logger.Warn("the gateway left requests without an answer", zap.Error(err))
-		_ = srv.Close()
-	}
-	<-served
-	return nil
+	return err
 }
 
 // reserve takes room for a body, or says that there is none.

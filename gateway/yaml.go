@@ -9,16 +9,15 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/standpipe/standpipe/internal/safeyaml"
 )
 
 // fileBytesMax is what API Gateway imports at most.
 const fileBytesMax = 6 << 20
 
-// nestingMax is well above the depth of a schema a person writes. The parser's
-// time grows faster than the depth.
+// nestingMax is well above the depth of a schema a person writes.
 const nestingMax = 40
 
 // A place counts lines and characters from 1.
@@ -66,7 +65,7 @@ func (r *reader) tree(data []byte) (root *ast.MappingNode, ok bool) {
 		return nil, false
 	}
 	r.lines = strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
-	file, err := parseYAML(string(data))
+	file, err := safeyaml.Parse(string(data), nestingMax)
 	if err != nil {
 		at, message := place{1, 1}, err.Error()
 		if ye, ok := errors.AsType[yaml.Error](err); ok {
@@ -86,40 +85,9 @@ func (r *reader) tree(data []byte) (root *ast.MappingNode, ok bool) {
 	return root, true
 }
 
-// parseYAML is the parser behind a fence: it has panicked on malformed input
-// before, and deep nesting costs it seconds.
-func parseYAML(data string) (file *ast.File, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			file, err = nil, fmt.Errorf("it cannot be understood: %v", p)
-		}
-	}()
-	tokens := lexer.Tokenize(data)
-	depth, line, onLine := 0, 0, 0
-	for _, t := range tokens {
-		if t.Position.Line != line {
-			line, onLine = t.Position.Line, 0
-		}
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
-			onLine++
-		}
-		if depth > nestingMax || onLine > nestingMax {
-			return nil, &yaml.SyntaxError{Message: fmt.Sprintf("nested deeper than %d levels", nestingMax), Token: t}
-		}
-	}
-	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-}
-
 func placeOf(t *token.Token) place {
-	if t == nil || t.Position == nil {
-		return place{1, 1}
-	}
-	return place{max(t.Position.Line, 1), max(t.Position.Column, 1)}
+	line, column := safeyaml.Place(t)
+	return place{line, column}
 }
 
 func asMapping(n ast.Node) (*ast.MappingNode, bool) {

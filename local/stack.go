@@ -12,6 +12,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -21,16 +22,21 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/listen"
 	"github.com/standpipe/standpipe/local/kinesis"
 	"github.com/standpipe/standpipe/local/s3"
 )
 
 // Account is the account id in the ARNs of the local servers.
 const Account = "000000000000"
+
+// goodbye is how long requests under way may take when the servers stop.
+const goodbye = 2 * time.Second
 
 // Config says what to serve.
 type Config struct {
@@ -70,10 +76,13 @@ type Stack struct {
 
 	cfg     Config
 	kinesis *kinesis.Server
-	http    []*http.Server
 	s3      *s3.Process
-	group   sync.WaitGroup
 	log     *zap.Logger
+
+	serving context.Context // until Stop
+	stop    context.CancelFunc
+	group   sync.WaitGroup // of those who serve
+	failed  chan error     // holds the first server's that ended by itself
 }
 
 // Start starts the servers. ctx bounds the start only. Errors name the flag of
@@ -82,7 +91,8 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	s := &Stack{cfg: cfg, log: cfg.Logger}
+	s := &Stack{cfg: cfg, log: cfg.Logger, failed: make(chan error, 1)}
+	s.serving, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -135,31 +145,46 @@ func (s *Stack) startS3(ctx context.Context) (err error) {
 		}
 	}
 	s.Endpoints.S3 = s.s3.Endpoint()
+	s.group.Go(func() {
+		select {
+		case <-s.s3.Done():
+			s.fail(fmt.Errorf("the S3 server ended: %w", cmp.Or(s.s3.Err(), errUnasked)))
+		case <-s.serving.Done():
+		}
+	})
 	return s.s3.CreateBucket(ctx, s.cfg.Bucket)
 }
 
 // Serve listens on addr for one more server that lives as long as the stack,
 // and returns its URL. flag is the one that names addr.
 func (s *Stack) Serve(ctx context.Context, flag, addr string, srv *http.Server) (string, error) {
-	l, err := Listen(ctx, flag, addr)
+	l, err := listen.TCP(ctx, flag, addr)
 	if err != nil {
 		return "", err
 	}
-	s.http = append(s.http, srv)
 	s.group.Go(func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("a local server ended", zap.String("address", addr), zap.Error(err))
+		err := listen.HTTP(s.serving, srv, l, goodbye)
+		if errors.Is(err, listen.ErrCut) {
+			s.log.Warn("requests were cut; their clients got no answer", zap.String("address", l.Addr().String()))
+		} else if err != nil {
+			s.fail(err)
 		}
 	})
 	return "http://" + l.Addr().String(), nil
 }
 
-// Done is closed when the S3 server has ended by itself: nothing can be
-// delivered any more. Err then says why.
-func (s *Stack) Done() <-chan struct{} { return s.s3.Done() }
+var errUnasked = errors.New("nobody asked it to")
 
-// Err says why the S3 server ended. Valid after Done.
-func (s *Stack) Err() error { return s.s3.Err() }
+// fail keeps the first failure; one is enough to stop.
+func (s *Stack) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// Failed yields why a server ended by itself: nothing can be delivered any more.
+func (s *Stack) Failed() <-chan error { return s.failed }
 
 // Publish writes endpoints.json, when everything that belongs to it answers.
 func (s *Stack) Publish(status string) error {
@@ -173,11 +198,9 @@ func (s *Stack) Publish(status string) error {
 
 // Stop ends the servers and waits for them. What was acknowledged is kept.
 func (s *Stack) Stop() error {
-	var errs []error
-	for _, srv := range s.http {
-		errs = append(errs, srv.Close())
-	}
+	s.stop()
 	s.group.Wait()
+	var errs []error
 	if s.kinesis != nil {
 		errs = append(errs, s.kinesis.Close())
 	}

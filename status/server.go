@@ -3,7 +3,6 @@ package status
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/listen"
 )
 
 // DefaultAddr is where the server listens when nobody says otherwise.
@@ -93,7 +93,7 @@ func New(cfg Config) (*Server, error) {
 	if err := registerProcess(cfg.Registry, cfg.Build); err != nil {
 		return nil, err
 	}
-	l, err := listen(cfg.Addr)
+	l, err := bind(cfg.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func New(cfg Config) (*Server, error) {
 	}}, nil
 }
 
-func listen(addr string) (net.Listener, error) {
+func bind(addr string) (net.Listener, error) {
 	if addr == "" {
 		addr = DefaultAddr
 	}
@@ -150,22 +150,13 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // stopTimeout, and returns nil. Call it once. End ctx after everything else has
 // stopped: a probe that finds nobody while batches drain gets the task killed.
 func (s *Server) Run(ctx context.Context) error {
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
 	s.log.Info("status page is up", zap.String("address", s.Addr()))
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve the status page on %s: %w", s.Addr(), err)
-	case <-ctx.Done():
+	err := listen.HTTP(ctx, s.http, s.listener, stopTimeout)
+	if errors.Is(err, listen.ErrCut) {
+		s.log.Warn("status page left answers unfinished")
+		return nil
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := s.http.Shutdown(stop); err != nil {
-		s.log.Warn("status page left answers unfinished", zap.Error(err))
-		_ = s.http.Close()
-	}
-	<-served
-	return nil
+	return err
 }
 
 // Close gives the port back when Run is not going to be called.

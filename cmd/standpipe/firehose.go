@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/standpipe/standpipe/config"
 	"github.com/standpipe/standpipe/directput"
 	"github.com/standpipe/standpipe/internal/awsclient"
+	"github.com/standpipe/standpipe/internal/listen"
 	"github.com/standpipe/standpipe/status"
 )
 
@@ -90,7 +90,7 @@ func (f *firehoseCommand) Run(ctx context.Context, g *globals, out *console) err
 // serve answers until ctx ends, then lets the requests under way end. The status
 // page answers to the last.
 func (f *firehoseCommand) serve(ctx context.Context, door http.Handler, page *status.Server, log *zap.Logger) error {
-	l, err := listen(ctx, "--addr", f.Addr)
+	l, err := listenOn(ctx, "--addr", f.Addr)
 	if err != nil {
 		return errors.Join(err, page.Close())
 	}
@@ -100,21 +100,13 @@ func (f *firehoseCommand) serve(ctx context.Context, door http.Handler, page *st
 	serving, served := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error { return page.Run(serving) })
 	group.Go(func() error {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-		}
-		return nil
-	})
-	group.Go(func() error {
 		defer served()
-		<-failed.Done() // ctx ended, or a server did
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), firehoseGoodbye)
-		defer cancel()
-		if srv.Shutdown(bounded) != nil {
+		err := listen.HTTP(failed, srv, l, firehoseGoodbye)
+		if errors.Is(err, listen.ErrCut) {
 			log.Warn("requests were cut; their producers got no answer and send again")
-			_ = srv.Close()
+			return nil
 		}
-		return nil
+		return err
 	})
 	return group.Wait()
 }

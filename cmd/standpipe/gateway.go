@@ -85,7 +85,7 @@ func (s *gatewayServeCommand) Run(ctx context.Context, g *globals, out *console)
 	if err != nil {
 		return usage(err)
 	}
-	l, err := listenGateway(ctx, "--addr", s.Addr)
+	l, err := listenOn(ctx, "--addr", s.Addr)
 	if err != nil {
 		front.Close()
 		return err
@@ -149,18 +149,6 @@ func (s *gatewayServeCommand) logs(cfg *gateway.Config, out *console) (closeAll 
 		}
 	}
 	return closeAll, nil
-}
-
-// listenGateway binds an address; one without a host is loopback.
-func listenGateway(ctx context.Context, flag, addr string) (net.Listener, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, usagef("%s %s: give host and port, as 127.0.0.1:8080", flag, addr)
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	return listen(ctx, flag, net.JoinHostPort(host, port))
 }
 
 // loadAPI reads an API file. A wrong one is shown whole, each problem under its

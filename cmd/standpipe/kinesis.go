@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/listen"
 	"github.com/standpipe/standpipe/local/kinesis"
 )
 
@@ -53,7 +53,8 @@ Examples:
     AWS_ENDPOINT_URL_KINESIS=http://127.0.0.1:4567 AWS_REGION=us-east-1 aws kinesis list-streams`
 }
 
-// goodbye is how long calls under way may take when the server stops.
+// goodbye is how long calls under way may take when the server stops; longer
+// ones are cut.
 const goodbye = 2 * time.Second
 
 func (c *kinesisCommand) Run(ctx context.Context, g *globals, out *console) (err error) {
@@ -76,11 +77,11 @@ func (c *kinesisCommand) Run(ctx context.Context, g *globals, out *console) (err
 			return usage(err)
 		}
 	}
-	api, err := listen(ctx, "--addr", c.Addr)
+	api, err := listenOn(ctx, "--addr", c.Addr)
 	if err != nil {
 		return err
 	}
-	admin, err := listen(ctx, "--admin-addr", c.AdminAddr)
+	admin, err := listenOn(ctx, "--admin-addr", c.AdminAddr)
 	if err != nil {
 		return errors.Join(err, api.Close())
 	}
@@ -93,9 +94,12 @@ func (c *kinesisCommand) Run(ctx context.Context, g *globals, out *console) (err
 	}
 	fmt.Fprintf(out.stdout, "kinesis is ready on %s://%s, admin on http://%s/admin\n", scheme, api.Addr(), admin.Addr())
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveUntil(gctx, web, api) })
-	group.Go(func() error { return serveUntil(gctx, server.AdminServer(), admin) })
-	return group.Wait()
+	group.Go(func() error { return listen.HTTP(gctx, web, api, goodbye) })
+	group.Go(func() error { return listen.HTTP(gctx, server.AdminServer(), admin, goodbye) })
+	if err := group.Wait(); !errors.Is(err, listen.ErrCut) {
+		return err
+	}
+	return nil
 }
 
 var accountID = regexp.MustCompile(`^\d{12}$`)
@@ -106,9 +110,8 @@ func (c *kinesisCommand) config(region string) (kinesis.Config, error) {
 		Dir: c.Data, Region: region, Account: c.Account, CreateDelay: c.Delay, Throttle: c.Throttle,
 		ShardLimit: c.Limit, ShardBytes: c.ShardMIB << 20, SubscriptionLife: c.Fanout,
 	}
-	host, _, err := net.SplitHostPort(c.AdminAddr)
-	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return cfg, usagef("--admin-addr %s: give a loopback address; whoever reaches it can delete records", c.AdminAddr)
+	if err := checkAdminAddr(c.AdminAddr); err != nil {
+		return cfg, err
 	}
 	switch {
 	case !accountID.MatchString(c.Account):
@@ -131,6 +134,15 @@ func (c *kinesisCommand) config(region string) (kinesis.Config, error) {
 	return cfg, nil
 }
 
+// checkAdminAddr takes addresses of this machine only.
+func checkAdminAddr(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || host != "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return usagef("--admin-addr %s: give a loopback address; whoever reaches it can delete records", addr)
+	}
+	return nil
+}
+
 // certificate makes the server's and tells it to whom it may concern.
 func (c *kinesisCommand) certificate() (*tls.Config, error) {
 	host, _, _ := net.SplitHostPort(c.Addr) // Listen took it
@@ -144,30 +156,6 @@ func (c *kinesisCommand) certificate() (*tls.Config, error) {
 		}
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
-}
-
-// serveUntil serves until ctx ends, which is no error.
-func serveUntil(ctx context.Context, srv *http.Server, l net.Listener) error {
-	failed := make(chan error, 1)
-	go func() {
-		if srv.TLSConfig != nil {
-			failed <- srv.ServeTLS(l, "", "")
-			return
-		}
-		failed <- srv.Serve(l)
-	}()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
-	case <-ctx.Done():
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
-	defer cancel()
-	if srv.Shutdown(bounded) != nil {
-		_ = srv.Close() // calls that take longer than goodbye are cut
-	}
-	<-failed
-	return nil
 }
 
 // A servedStream is one of --streams.

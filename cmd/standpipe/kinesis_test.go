@@ -157,3 +157,10 @@ func TestKinesisRefusesWhatItCannotServe(t *testing.T) {
 		}
 	}
 }
+
+func TestLocalTakesOrdersOnLoopbackOnly(t *testing.T) {
+	r := call("local", "--data", t.TempDir(), "--admin-addr", "0.0.0.0:0")
+	if want := "standpipe: --admin-addr 0.0.0.0:0: give a loopback address"; r.code != exitUsage || !strings.HasPrefix(r.errors, want) {
+		t.Fatalf("exit code %d, %q", r.code, r.errors)
+	}
+}

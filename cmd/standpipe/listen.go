@@ -4,18 +4,13 @@ import (
 	"context"
 	"net"
 
-	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/listen"
 )
 
-// listen binds addr; flag is the one that names it.
-func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: "listen on " + addr, Err: err,
-			Hint: "the port is taken or the address is not ours: give " + flag + " 127.0.0.1:0 for any free port",
-		}
+// listenOn is listen.TCP for the address of a flag: a wrong one is a wrong flag.
+func listenOn(ctx context.Context, flag, addr string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, usagef("%s %s: give host and port, as 127.0.0.1:8080", flag, addr)
 	}
-	return l, nil
+	return listen.TCP(ctx, flag, addr)
 }

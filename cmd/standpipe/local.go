@@ -87,6 +87,9 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 	if l.Demo && !l.Delivery {
 		return usagef("--demo shows a delivery: leave --no-delivery out")
 	}
+	if err := checkAdminAddr(l.AdminAddr); err != nil {
+		return err
+	}
 	if l.Demo {
 		l.KinesisAddr, l.S3Addr, l.GatewayAddr, l.FirehoseAddr, l.StatusAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	}
@@ -132,6 +135,7 @@ ExtendedS3DestinationConfiguration:
 Standpipe:
   Checkpoint: {Type: embedded, Path: %q}
   Compression: {Format: %s}
+  DrainTimeout: 10s
   StatusAddress: %q
 `, localStream, localRegion, local.Account, localStream, localBucket, l.Prefix, l.Timezone, l.Size, l.Interval,
 		filepath.Join(l.Data, "state"), l.Compression, l.StatusAddr)
@@ -159,8 +163,13 @@ func (l *localCommand) serveFirehose(ctx context.Context, c *config.Config, stac
 	return stack.Serve(ctx, "--firehose-addr", l.FirehoseAddr, firehoseServer(door, log))
 }
 
-// frontStage is the stage of the tutorial.
-const frontStage = "PROD"
+const (
+	// frontStage is the stage of the tutorial.
+	frontStage = "PROD"
+	// frontGoodbye is for a caller that hangs in the middle of its request: the
+	// stream behind the gateway answers at once.
+	frontGoodbye = 3 * time.Second
+)
 
 // openFront makes the gateway before the stream, and where it listens.
 func (l *localCommand) openFront(ctx context.Context, stack *local.Stack, metrics prometheus.Registerer, log *zap.Logger) (*gateway.Gateway, net.Listener, error) {
@@ -171,12 +180,13 @@ func (l *localCommand) openFront(ctx context.Context, stack *local.Stack, metric
 	settings := awsclient.ManyConnections(localAWS(stack.Endpoints))
 	settings.BaseEndpoint = &stack.Endpoints.Kinesis
 	front, err := gateway.New(gateway.Config{
-		API: api, Backend: gateway.NewKinesis(awsclient.Kinesis(settings)), Stage: frontStage, Registerer: metrics, Logger: log,
+		API: api, Backend: gateway.NewKinesis(awsclient.Kinesis(settings)), Stage: frontStage, Goodbye: frontGoodbye,
+		Registerer: metrics, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	listener, err := listenGateway(ctx, "--gateway-addr", l.GatewayAddr)
+	listener, err := listenOn(ctx, "--gateway-addr", l.GatewayAddr)
 	if err != nil {
 		front.Close()
 		return nil, nil, err
@@ -204,9 +214,9 @@ func (l *localCommand) serve(ctx context.Context, stack *local.Stack, log *zap.L
 	select {
 	case err := <-served:
 		return err
-	case <-stack.Done():
+	case err := <-stack.Failed():
 		stop()
-		return errors.Join(errors.New("the S3 server ended"), <-served)
+		return errors.Join(err, <-served)
 	}
 }
 
@@ -250,8 +260,8 @@ func (l *localCommand) deliver(ctx context.Context, s *service, stack *local.Sta
 	select {
 	case err := <-done:
 		return err
-	case <-stack.Done():
-		err := fmt.Errorf("%w (what was read is delivered at the next start)", stack.Err())
+	case err := <-stack.Failed():
+		err = fmt.Errorf("%w; what was read is delivered at the next start", err)
 		stop(err)
 		s.log.Error("stopping", zap.Error(err))
 		return errors.Join(err, <-done)

@@ -61,6 +61,18 @@ func (w *writer) deep(depth int) bool {
 	return w.full
 }
 
+// series writes n items between brackets, as many as there is room for.
+func (w *writer) series(open, comma, end string, n int, item func(i int)) {
+	w.put(open)
+	for i := 0; i < n && !w.full; i++ {
+		if i > 0 {
+			w.put(comma)
+		}
+		item(i)
+	}
+	w.put(end)
+}
+
 func (w *writer) json(v any, depth int) {
 	if w.deep(depth) {
 		return
@@ -75,31 +87,13 @@ func (w *writer) json(v any, depth int) {
 		}
 		w.put(double(v))
 	case *Map:
-		w.put("{")
-		for i, k := range v.keys {
-			if w.full {
-				return
-			}
-			if i > 0 {
-				w.put(",")
-			}
-			w.quote(k)
+		w.series("{", ",", "}", len(v.keys), func(i int) {
+			w.quote(v.keys[i])
 			w.put(":")
-			w.json(v.values[k], depth+1)
-		}
-		w.put("}")
+			w.json(v.values[v.keys[i]], depth+1)
+		})
 	case *List:
-		w.put("[")
-		for i, item := range v.Items {
-			if w.full {
-				return
-			}
-			if i > 0 {
-				w.put(",")
-			}
-			w.json(item, depth+1)
-		}
-		w.put("]")
+		w.series("[", ",", "]", len(v.Items), func(i int) { w.json(v.Items[i], depth+1) })
 	default:
 		w.put(scalar(v))
 	}
@@ -113,34 +107,16 @@ func (w *writer) text(v any, depth int) {
 	case string:
 		w.put(v)
 	case *Map:
-		w.put("{")
-		for i, k := range v.keys {
-			if w.full {
-				return
-			}
-			if i > 0 {
-				w.put(", ")
-			}
-			w.put(k + "=")
-			w.text(v.values[k], depth+1)
-		}
-		w.put("}")
+		w.series("{", ", ", "}", len(v.keys), func(i int) {
+			w.put(v.keys[i] + "=")
+			w.text(v.values[v.keys[i]], depth+1)
+		})
 	case *List:
 		if v.JSON {
 			w.json(v, depth)
 			return
 		}
-		w.put("[")
-		for i, item := range v.Items {
-			if w.full {
-				return
-			}
-			if i > 0 {
-				w.put(", ")
-			}
-			w.text(item, depth+1)
-		}
-		w.put("]")
+		w.series("[", ", ", "]", len(v.Items), func(i int) { w.text(v.Items[i], depth+1) })
 	default:
 		w.put(scalar(v))
 	}

@@ -64,14 +64,15 @@ func siblings(dirs ...string) func(*Tree) []string {
 	}
 }
 
-// internalLeaves are the packages below internal that import nothing of ours.
+// internalLeaves are the packages below internal that import nothing of ours but
+// the root.
 func internalLeaves(t *Tree) []string {
 	leaf := map[string]bool{}
 	for _, f := range production(t, []string{"internal"}) {
 		if _, seen := leaf[f.Dir]; !seen {
 			leaf[f.Dir] = true
 		}
-		if len(ours(f)) > 0 {
+		if slices.ContainsFunc(ours(f), func(dir string) bool { return dir != "." }) {
 			leaf[f.Dir] = false
 		}
 	}

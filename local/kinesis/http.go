@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/standpipe/standpipe/internal/listen"
 )
 
 const (
@@ -93,6 +95,10 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // ServeHTTP is the Kinesis API on any path, and GET /_health.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-amzn-RequestId", s.requestID())
+	if len(s.cfg.Keys) == 0 && listen.ForeignPage(r) {
+		write(w, http.StatusForbidden, "text/plain", []byte(foreignPage))
+		return
+	}
 	if crossOrigin(w, r) {
 		return
 	}
@@ -159,6 +165,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, c *call) {
 		write(w, http.StatusOK, c.codec.contentType(), *out)
 	}
 }
+
+// foreignPage is the answer to a web page from elsewhere while no signature is
+// asked for. The service lets any page call it, but not without a key.
+const foreignPage = "without signed requests this server answers to web pages of this machine only\n"
 
 // crossOrigin adds what a browser wants to see, as the service does, and
 // answers a preflight.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 func (s *Server) increaseRetention(c *call) (any, error) {
@@ -257,6 +255,22 @@ func (s *Server) changeSlowly(ref streamRef, now time.Time, alter func(*stream, 
 }
 
 func (s *Server) alter(ref streamRef, now, ready time.Time, alter func(*stream, *settings) error) error {
+	return s.whileActive(ref, now, func(st *stream) error {
+		old, set := st.set, st.set.clone()
+		if err := alter(st, &set); err != nil {
+			return err
+		}
+		st.set = set
+		err := st.saveUntil(ready)
+		if err != nil {
+			st.set = old
+		}
+		return err
+	})
+}
+
+// whileActive changes an ACTIVE stream; nothing else does meanwhile.
+func (s *Server) whileActive(ref streamRef, now time.Time, change func(*stream) error) error {
 	st, err := s.find(ref, now)
 	if err != nil {
 		return err
@@ -266,16 +280,17 @@ func (s *Server) alter(ref streamRef, now, ready time.Time, alter func(*stream, 
 	if status := st.status(now.UnixMilli()); status != active {
 		return notActive(st.name, s.cfg.Account, status)
 	}
-	old, set := st.set, st.set.clone()
-	if err := alter(st, &set); err != nil {
-		return err
-	}
+	return change(st)
+}
+
+// saveUntil saves a stream that is UPDATING until then; when it can't be saved it
+// is not. The caller holds mu.
+func (st *stream) saveUntil(ready time.Time) error {
 	changing, until := st.changing, st.ready
-	st.set, st.changing, st.ready = set, updating, ready.UnixMilli()
-	if err := st.save(); err != nil {
-		st.set, st.changing, st.ready = old, changing, until
-		s.log.Error("stream settings not saved", zap.String("stream", st.name), zap.Error(err))
-		return internalFailure()
+	st.changing, st.ready = updating, ready.UnixMilli()
+	err := st.save()
+	if err != nil {
+		st.changing, st.ready = changing, until
 	}
-	return nil
+	return err
 }

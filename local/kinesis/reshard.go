@@ -39,12 +39,7 @@ func (s *Server) splitShard(c *call) (any, error) {
 			return invalidArgument("NewStartingHashKey %s used in SplitShard() on shard %s in stream %s under account %s is not both greater than one plus the shard's StartingHashKey %s and less than the shard's EndingHashKey %s.",
 				*in.NewStartingHashKey, sh.name(), st.name, s.cfg.Account, sh.hash.Start, sh.hash.End)
 		}
-		undo := st.remember()
 		st.split(sh, key, c.now.UnixMilli())
-		if err := st.save(); err != nil {
-			undo()
-			return err
-		}
 		return nil
 	})
 }
@@ -78,12 +73,7 @@ func (s *Server) mergeShards(c *call) (any, error) {
 			return invalidArgument("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
 				a.name(), b.name(), st.name, s.cfg.Account)
 		}
-		undo := st.remember()
 		st.merge(a, b, c.now.UnixMilli())
-		if err := st.save(); err != nil {
-			undo()
-			return err
-		}
 		return nil
 	})
 }
@@ -125,13 +115,8 @@ func (s *Server) updateShardCount(c *call) (any, error) {
 		}
 		out.StreamName, out.StreamARN = st.name, st.arn
 		out.CurrentShardCount, out.TargetShardCount = open, target
-		undo := st.remember()
 		st.resized = append(slices.Clone(st.resized), now)
 		st.resize(target, now)
-		if err := st.save(); err != nil {
-			undo()
-			return err
-		}
 		return nil
 	})
 }
@@ -163,29 +148,25 @@ func (s *Server) mayResize(st *stream, open, target int, now int64) error {
 	return nil
 }
 
-// reshard runs one split or merge with no put under way: routing changes
-// between two puts. The stream is UPDATING for the configured delay, while
-// puts already go to the children.
+// reshard runs one change of shards with no put under way: routing changes
+// between two puts. It is there whole or, when it can't be saved, not at all. The
+// stream is UPDATING for the configured delay, while puts already go to the
+// children.
 func (s *Server) reshard(ref streamRef, now time.Time, change func(*stream) error) error {
-	st, err := s.find(ref, now)
-	if err != nil {
+	return s.whileActive(ref, now, func(st *stream) error {
+		if st.set.OnDemand {
+			return clientError("ValidationException", "Request is invalid. Stream %s under account %s is in On-Demand mode.", st.name, s.cfg.Account)
+		}
+		undo := st.remember()
+		err := change(st)
+		if err == nil {
+			err = st.saveUntil(now.Add(s.cfg.CreateDelay))
+		}
+		if err != nil {
+			undo()
+		}
 		return err
-	}
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if status := st.status(now.UnixMilli()); status != active {
-		return notActive(st.name, s.cfg.Account, status)
-	}
-	if st.set.OnDemand {
-		return clientError("ValidationException", "Request is invalid. Stream %s under account %s is in On-Demand mode.", st.name, s.cfg.Account)
-	}
-	changing, ready := st.changing, st.ready
-	st.changing, st.ready = updating, now.Add(s.cfg.CreateDelay).UnixMilli()
-	if err := change(st); err != nil {
-		st.changing, st.ready = changing, ready
-		return err
-	}
-	return nil
+	})
 }
 
 // openShard finds a shard that can be split or merged; the caller holds mu.

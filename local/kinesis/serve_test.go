@@ -110,6 +110,46 @@ func TestShutdownEndsSubscriptions(t *testing.T) {
 	}
 }
 
+// Any page on the internet can aim a browser at 127.0.0.1. Who asks for
+// signatures may answer it, as the service does.
+func TestAWebPageFromElsewhereReachesNothingWithoutAKey(t *testing.T) {
+	for name, test := range map[string]struct {
+		cfg     Config
+		allowed bool
+	}{
+		"open":   {Config{}, false},
+		"signed": {Config{Keys: map[string]string{"id": "secret"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, test.cfg)
+			for _, method := range []string{http.MethodOptions, http.MethodPost} {
+				r, err := http.NewRequest(method, f.url, strings.NewReader("{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for k, v := range map[string]string{
+					"Origin": "https://example.com", "Content-Type": contentJSON, "X-Amz-Target": target + "ListStreams",
+					"Access-Control-Request-Method": http.MethodPost, "Access-Control-Request-Headers": "content-type,x-amz-target",
+				} {
+					r.Header.Set(k, v)
+				}
+				res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if given := res.Header.Get("Access-Control-Allow-Origin"); (given != "") != test.allowed || (res.StatusCode == http.StatusForbidden) == test.allowed {
+					t.Errorf("%s: %s, allowed origin %q, %s", method, res.Status, given, body)
+				}
+			}
+		})
+	}
+}
+
 func TestHealthAndBrowsersAreAnswered(t *testing.T) {
 	f := newFixture(t, Config{})
 	do := func(method, path string, header map[string]string) (*http.Response, string) {
@@ -135,13 +175,13 @@ func TestHealthAndBrowsersAreAnswered(t *testing.T) {
 	if res, body := do("GET", "/_health", nil); res.StatusCode != 200 || body != `{"services":{"kinesis":"running"}}` {
 		t.Errorf("health: %s %s", res.Status, body)
 	}
-	res, body := do("OPTIONS", "/", map[string]string{"Origin": "https://x", "Access-Control-Request-Headers": "a,b", "Access-Control-Request-Method": "POST"})
+	res, body := do("OPTIONS", "/", map[string]string{"Origin": "http://localhost:3000", "Access-Control-Request-Headers": "a,b", "Access-Control-Request-Method": "POST"})
 	h := res.Header
 	if res.StatusCode != 200 || body != "" || h.Get("Access-Control-Allow-Origin") != "*" || h.Get("Access-Control-Allow-Headers") != "a,b" ||
 		h.Get("Access-Control-Allow-Methods") != "POST" || h.Get("Access-Control-Max-Age") != "172800" || h.Get("x-amzn-RequestId") == "" || h.Get("x-amz-id-2") != "" {
 		t.Errorf("preflight: %s %v", res.Status, h)
 	}
-	res, _ = do("POST", "/", map[string]string{"Origin": "https://x", "Content-Type": contentJSON, "X-Amz-Target": target + "ListStreams"})
+	res, _ = do("POST", "/", map[string]string{"Origin": "http://localhost:3000", "Content-Type": contentJSON, "X-Amz-Target": target + "ListStreams"})
 	if !strings.Contains(res.Header.Get("Access-Control-Expose-Headers"), "x-amzn-ErrorType") || res.Header.Get("x-amz-id-2") == "" {
 		t.Errorf("a browser's call: %v", res.Header)
 	}

@@ -4,6 +4,7 @@ package s3
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
@@ -28,17 +30,25 @@ const (
 	partsMax      = 10_000  // S3's
 	copyBytesMax  = 5 << 30 // S3's
 	settingsBytes = 64 << 10
+
+	// goodbye is how long requests under way may take when the server stops.
+	// versitygw alone would wait ten seconds for every connection on which nothing
+	// was asked, and clients that dial ahead leave such ones. A request that is cut
+	// was not acknowledged, and what was is kept whenever the process ends.
+	goodbye = time.Second
 )
 
+// failure begins the line that says why the child ended.
+const failure = "local S3 server: "
+
 // ChildMain is the child's whole program; it returns the exit code. It serves
-// until standard input ends, or on SIGTERM. An interrupt from the terminal is
-// the parent's to judge.
+// until standard input ends. A signal that asks to stop, which reaches the whole
+// process group from a terminal or a service manager, is the parent's to judge:
+// it still has objects to deliver here.
 func ChildMain([]string) int {
-	signal.Ignore(os.Interrupt)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx, os.Stdin); err != nil {
-		fmt.Fprintln(os.Stderr, "local S3 server:", err)
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	if err := serve(context.Background(), os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, failure+err.Error())
 		return 1
 	}
 	return 0
@@ -64,16 +74,29 @@ func serve(ctx context.Context, stdin io.Reader) error {
 		_, _ = io.Copy(io.Discard, in)
 		cancel()
 	}()
-	err = embedgw.RunVersityGW(ctx, store, &embedgw.Config{
-		RootUserAccess: o.AccessKey, RootUserSecret: o.SecretKey, Region: o.Region, Ports: []string{o.Addr},
-		HealthPath: o.Health, Quiet: true, KeepAlive: true,
-		MaxConnections: requestsMax, MaxRequests: requestsMax, MultipartMaxParts: partsMax,
-	})
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
+	served := make(chan error, 1)
+	go func() { // ends with the process at the latest
+		served <- embedgw.RunVersityGW(ctx, store, &embedgw.Config{
+			RootUserAccess: o.AccessKey, RootUserSecret: o.SecretKey, Region: o.Region, Ports: []string{o.Addr},
+			HealthPath: o.Health, Quiet: true, KeepAlive: true,
+			MaxConnections: requestsMax, MaxRequests: requestsMax, MultipartMaxParts: partsMax,
+		})
+	}()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve on %s: %w", o.Addr, cmp.Or(err, errEnded))
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(goodbye)
+	defer timer.Stop()
+	select {
+	case err = <-served:
+	case <-timer.C:
 	}
 	return err
 }
+
+var errEnded = errors.New("the server ended before it was asked to")
 
 // open serves <dir>/objects. Attributes are kept in the files' own where the
 // file system can, else beside them; a folder once begun that way stays so.

@@ -34,6 +34,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/standpipe/standpipe/internal/listen"
 )
 
 // ChildCommand is the hidden sub-command that must call ChildMain.
@@ -41,7 +43,8 @@ const ChildCommand = "__local-s3"
 
 const (
 	startTimeout = 30 * time.Second
-	stopTimeout  = 10 * time.Second
+	// stopTimeout is above the child's own goodbye.
+	stopTimeout  = 5 * time.Second
 	pollInterval = 20 * time.Millisecond
 	// portAttempts: a free port can be taken between our look and the child's.
 	portAttempts = 3
@@ -52,7 +55,8 @@ type Config struct {
 	// Dir keeps buckets and objects; it is created. A relative path is taken from
 	// the parent's working directory.
 	Dir string
-	// Addr is host:port, default 127.0.0.1:0; port 0 picks a free one.
+	// Addr is host:port, default 127.0.0.1:0; without a host it is loopback, and
+	// port 0 picks a free one.
 	Addr string
 	// AccessKey and SecretKey are the only account's.
 	AccessKey, SecretKey string
@@ -70,7 +74,7 @@ type Process struct {
 	addr  string
 	stdin io.Closer
 	cmd   *exec.Cmd
-	words words
+	said  *lastWords
 	done  chan struct{} // closed when the child has ended
 	err   error         // valid after done
 }
@@ -110,8 +114,9 @@ func (c Config) complete() (Config, error) {
 	}
 	c.Dir = dir
 	if c.Addr == "" {
-		c.Addr = "127.0.0.1:0"
+		c.Addr = ":0"
 	}
+	c.Addr = listen.Loopback(c.Addr)
 	if c.Region == "" {
 		c.Region = "us-east-1"
 	}
@@ -135,7 +140,7 @@ func start(ctx context.Context, cfg Config) (*Process, error) {
 		Dir: cfg.Dir, Addr: addr, AccessKey: cfg.AccessKey, SecretKey: cfg.SecretKey, Region: cfg.Region,
 		Health: "/health-" + rand.Text(),
 	}
-	p := &Process{cfg: cfg, addr: addr, words: words{log: cfg.Log}, done: make(chan struct{})}
+	p := &Process{cfg: cfg, addr: addr, said: &lastWords{next: cfg.Log}, done: make(chan struct{})}
 	if err := p.run(o); err != nil {
 		return nil, err
 	}
@@ -162,7 +167,7 @@ func (p *Process) run(o order) error {
 		return err
 	}
 	p.cmd = exec.Command(p.cfg.Executable[0], p.cfg.Executable[1:]...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.words, &p.words // the same: one pipe, one reader
+	p.cmd.Stdout, p.cmd.Stderr = p.said, p.said // one writer: what it gets is not mixed
 	dieWithParent(p.cmd)
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -208,24 +213,12 @@ func (p *Process) await(ctx context.Context, health string) error {
 		}
 		select {
 		case <-p.done:
-			return p.Err()
+			return fmt.Errorf("the server ended: %w", p.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("the server does not answer: %w", context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
-}
-
-// Err says how the child ended and what it printed last. Valid after Done.
-func (p *Process) Err() error {
-	how := "without an error"
-	if p.err != nil {
-		how = p.err.Error()
-	}
-	if said := p.words.end(); said != "" {
-		how += "; its last words: " + said
-	}
-	return errors.New("the S3 server ended: " + how)
 }
 
 // Addr is host:port.
@@ -236,6 +229,20 @@ func (p *Process) Endpoint() string { return "http://" + p.addr }
 
 // Done is closed when the child has ended, asked or not.
 func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err says how the child ended, with the last it said, once Done is closed. It
+// is nil when the child ended well, which nobody but Stop asks it to.
+func (p *Process) Err() error {
+	select {
+	case <-p.done:
+	default:
+		return nil
+	}
+	if words := p.said.String(); p.err != nil && words != "" {
+		return fmt.Errorf("%w; it said: %s", p.err, words)
+	}
+	return p.err
+}
 
 // AWS is a configuration for clients of this server.
 func (p *Process) AWS() aws.Config {

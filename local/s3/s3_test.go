@@ -14,7 +14,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -152,7 +154,7 @@ func TestAttributesBesideTheObjects(t *testing.T) {
 }
 
 func TestItListensOnLoopbackOnlyAndAsksForTheKey(t *testing.T) {
-	p, _ := start(t, s3.Config{Dir: t.TempDir()})
+	p, _ := start(t, s3.Config{Dir: t.TempDir(), Addr: ":0"})
 	host, port, err := net.SplitHostPort(p.Addr())
 	if err != nil || host != "127.0.0.1" || port == "0" {
 		t.Fatalf("address %s", p.Addr())
@@ -172,19 +174,18 @@ func TestItListensOnLoopbackOnlyAndAsksForTheKey(t *testing.T) {
 }
 
 // Aim: kill -9 of the parent leaves no server behind. Method: a parent process
-// is killed; the pipe that parent and child share as standard error then ends.
+// is killed; a connection to the server then ends, because the server does.
 func TestTheServerDiesWithItsParent(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	parent := exec.CommandContext(t.Context(), self, parentCommand, t.TempDir())
+	parent.Stderr = os.Stderr
 	stdout, err := parent.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said bytes.Buffer
-	parent.Stderr = &said
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -193,20 +194,96 @@ func TestTheServerDiesWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr = strings.TrimSpace(addr)
-	open, err := net.Dial("tcp", addr)
+	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer open.Close()
+	defer c.Close()
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = parent.Wait() // killed
-	// A connection ends with the process that had accepted it.
-	_, _ = io.Copy(io.Discard, open)
-	if c, err := net.Dial("tcp", addr); err == nil {
+	_ = parent.Wait()              // killed
+	_, _ = c.Read(make([]byte, 1)) // ends when the server does
+	// The kernel closes a dead process's sockets in no order one may count on.
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			break
+		}
 		c.Close()
-		t.Fatalf("the server still listens; it said: %s", said.String())
+		if time.Now().After(deadline) {
+			t.Fatal("the server still listens")
+		}
+	}
+}
+
+// A client that dials ahead leaves connections on which it never asks anything;
+// versitygw alone waits ten seconds for each, and was killed then.
+func TestAConnectionOnWhichNothingIsAskedDoesNotKeepTheServer(t *testing.T) {
+	for name, said := range map[string]string{"silent": "", "half a header": "GET / HTTP/1.1\r\nHo"} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := start(t, s3.Config{Dir: t.TempDir()})
+			c, err := net.Dial("tcp", p.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.WriteString(c, said); err != nil {
+				t.Fatal(err)
+			}
+			stop(t, p)
+			if err := p.Err(); err != nil {
+				t.Fatalf("it was killed: %v", err)
+			}
+		})
+	}
+}
+
+// A terminal and a service manager send their signals to the whole group, while
+// the parent has objects to deliver still.
+func TestSignalsThatAskToStopAreTheParentsToJudge(t *testing.T) {
+	p, c := start(t, s3.Config{Dir: t.TempDir()})
+	if err := p.CreateBucket(t.Context(), "bucket"); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []os.Signal{syscall.SIGTERM, os.Interrupt, syscall.SIGHUP} {
+		if err := p.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 { // a server that had taken it would close its port soon
+			put(t, c, "k", "body")
+		}
+	}
+	stop(t, p)
+	if err := p.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAServerThatDiesSaysHowAndWhatItSaidLast(t *testing.T) {
+	p, _ := start(t, s3.Config{Dir: t.TempDir()})
+	if err := p.Signal(syscall.SIGQUIT); err != nil { // a Go program dies of it with a report
+		t.Fatal(err)
+	}
+	<-p.Done()
+	if err := p.Err(); err == nil || !strings.Contains(err.Error(), "exit status 2; it said: SIGQUIT: quit") {
+		t.Fatalf("it ended with %v", err)
+	}
+}
+
+func TestOnlyTheReportOfADeathIsKeptAndOfALongOneTheBeginning(t *testing.T) {
+	chatter := strings.Repeat("nothing of note\n", 1000)
+	for name, test := range map[string]struct{ said, want string }{
+		"chatter":   {chatter + "the last line\n", ""},
+		"a failure": {chatter + "local S3 server: no room\n", "local S3 server: no room"},
+		"a panic":   {chatter + "panic: boom\n" + strings.Repeat("goroutine 1\n", 1000), "panic: boom\ngoroutine 1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			kept := s3.Kept(test.said)
+			if len(kept) > 4<<10 || !strings.HasPrefix(kept, test.want) || test.want == "" && kept != "" {
+				t.Fatalf("kept %d bytes: %.100q, want %q", len(kept), kept, test.want)
+			}
+		})
 	}
 }
 
@@ -251,7 +328,7 @@ func TestAServerThatEndsAtOnceIsAnError(t *testing.T) {
 	}
 	var log bytes.Buffer
 	_, err := s3.Start(t.Context(), s3.Config{Dir: file, AccessKey: "k", SecretKey: "s", Log: &log})
-	if err == nil || !strings.Contains(err.Error(), "ended") || !strings.Contains(log.String(), file) {
+	if err == nil || !strings.Contains(err.Error(), "ended: exit status 1; it said: local S3 server: open "+file) || !strings.Contains(log.String(), file) {
 		t.Fatalf("start: %v; it said %q", err, log.String())
 	}
 	if _, err := s3.Start(t.Context(), s3.Config{Dir: t.TempDir()}); err == nil {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -102,6 +104,31 @@ func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 
 // Resume continues what Pause stopped.
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+
+// SignalGroup sends a signal to the process and everything it started, as a
+// terminal or a service manager does.
+func (p *Process) SignalGroup(sig syscall.Signal) { p.signal(sig) }
+
+// Children are the ids of the processes it has started that still run; none where
+// that cannot be known.
+func (p *Process) Children() (pids []int) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
+	if err != nil {
+		return nil
+	}
+	for _, file := range files {
+		list, err := os.ReadFile(file)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		for field := range strings.FieldsSeq(string(list)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
 
 // Peak is the most memory a living process has had resident, in bytes; 0 where
 // that cannot be known.

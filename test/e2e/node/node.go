@@ -8,6 +8,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,13 +39,16 @@ func Cache(t testing.TB) string {
 }
 
 // Install returns a folder with our scripts beside the installed packages.
-// It is named after the hash of all our files, so that a changed version or
-// script is never mixed with an old installation.
-func Install(t testing.TB) string {
+func Install(t testing.TB) string { return Packages(t, "node", files) }
+
+// Packages returns a folder with the files beside the packages that their
+// package-lock.json names. It is called after the name and the hash of all files,
+// so that a changed version or script is never mixed with an old installation.
+func Packages(t testing.TB, name string, files fs.FS) string {
 	t.Helper()
 	need.Program(t, "node")
 	npm := need.Program(t, "npm")
-	dir := filepath.Join(Cache(t), "node-"+sum(t)[:16])
+	dir := filepath.Join(Cache(t), name+"-"+sum(t, files)[:16])
 	err := Once(dir, func(tmp string) error {
 		if err := os.CopyFS(tmp, files); err != nil {
 			return err
@@ -57,7 +61,7 @@ func Install(t testing.TB) string {
 		return nil
 	})
 	if err != nil {
-		t.Fatalf("install the npm packages of the end-to-end tests: %v", err)
+		t.Fatalf("install the npm packages of %s: %v", name, err)
 	}
 	return dir
 }
@@ -105,17 +109,17 @@ func Once(dir string, fill func(tmp string) error) error {
 	return nil
 }
 
-func sum(t testing.TB) string {
+func sum(t testing.TB, files fs.FS) string {
 	t.Helper()
-	entries, err := files.ReadDir(".")
+	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
-		t.Fatalf("list the embedded files: %v", err)
+		t.Fatalf("list the files to install: %v", err)
 	}
 	h := sha256.New()
 	for _, e := range entries {
-		b, err := files.ReadFile(e.Name())
+		b, err := fs.ReadFile(files, e.Name())
 		if err != nil {
-			t.Fatalf("read the embedded %s: %v", e.Name(), err)
+			t.Fatalf("read %s, which is to be installed: %v", e.Name(), err)
 		}
 		fmt.Fprintf(h, "%s %d\n%s", e.Name(), len(b), b)
 	}

@@ -5,17 +5,12 @@ package templates
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"github.com/standpipe/standpipe/test/e2e/need"
 	"github.com/standpipe/standpipe/test/e2e/node"
 )
 
@@ -39,27 +34,12 @@ type Answer struct {
 // Render asks the engines, all requests in one process.
 func Render(t testing.TB, requests []Request) []Answer {
 	t.Helper()
-	nodeJS, npm := need.Program(t, "node"), need.Program(t, "npm")
-	dir := filepath.Join(node.Cache(t), "templates-"+sum(t)[:16])
-	err := node.Once(dir, func(tmp string) error {
-		if err := os.CopyFS(tmp, files); err != nil {
-			return err
-		}
-		cmd := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-		cmd.Dir = tmp
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("npm ci: %w\n%s", err, out)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatalf("install the template engines: %v", err)
-	}
+	dir := node.Packages(t, "templates", files)
 	in, err := json.Marshal(requests)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), nodeJS, filepath.Join(dir, "render.cjs"))
+	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(dir, "render.cjs"))
 	cmd.Stdin = bytes.NewReader(in)
 	out, err := cmd.Output()
 	if err != nil {
@@ -70,17 +50,4 @@ func Render(t testing.TB, requests []Request) []Answer {
 		t.Fatalf("%d answers to %d requests: %v", len(answers), len(requests), err)
 	}
 	return answers
-}
-
-func sum(t testing.TB) string {
-	t.Helper()
-	h := sha256.New()
-	for _, name := range []string{"package.json", "package-lock.json", "render.cjs"} {
-		b, err := files.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Write(b)
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }
