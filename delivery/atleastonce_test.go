@@ -31,6 +31,31 @@ func splitLines(body []byte) (all []string) {
 	return all
 }
 
+// The log says how long an object was under way, in either mode the same.
+func TestTheLogSaysHowLongAnObjectWasUnderWay(t *testing.T) {
+	for name, change := range map[string]func(*rig){"exactly once": func(r *rig) { r.settings.Limits.Age = 5 * time.Second }, "at least once": cheap} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1, change)
+				r.events(0, 3)
+				p := r.start()
+				r.until("the object is there", func() bool { return len(r.data()) == 1 })
+				if err := p.end(); err != nil {
+					t.Fatal(err)
+				}
+				lines := r.logs.FilterMessage("object delivered").All()
+				if len(lines) != 1 {
+					t.Fatalf("%d lines", len(lines))
+				}
+				// Opened by its first record, cut five seconds later.
+				if took, _ := lines[0].ContextMap()["took"].(time.Duration); took < 5*time.Second || took > 10*time.Second {
+					t.Errorf("the object took %v", took)
+				}
+			})
+		})
+	}
+}
+
 func TestTheCheapModePutsEachObjectOnceAndWritesNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2, cheap)
