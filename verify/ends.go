@@ -42,7 +42,7 @@ func (v *verifier) cut(ends []End) {
 		switch {
 		case c.number < e.Number:
 			f.Detail = fmt.Sprintf("the chain %s ends with manifest %d, the checkpoint was moved by number %d", e.Folder, c.number, e.Number)
-		case c.number == e.Number && c.before != nil && c.done.Compare(e.Last) < 0:
+		case c.before != nil && c.done.Compare(e.Last) < 0:
 			f.Detail = fmt.Sprintf("manifest %d, the last, ends at %s, the checkpoint is at %s", c.number, c.done, e.Last)
 		default:
 			continue
