@@ -361,7 +361,11 @@ func (s *shard) decode(working context.Context) (ended bool, children []standpip
 		return false, nil, s.readFailed(err)
 	}
 	s.state.Holding = ""
+	packed := s.splitter.packed
 	s.acceptPage(page, e)
+	if s.splitter.packed && !packed { // once
+		s.log.Warn("records are KPL aggregates and are delivered as they are: set Standpipe.Deaggregation to keep-all to unpack them")
+	}
 	s.observe(page)
 	return page.End, slices.Clone(page.Children), nil
 }
