@@ -425,6 +425,25 @@ func TestADoubledObjectIsToldFromAForeignOne(t *testing.T) {
 	})
 }
 
+// A producer that got no answer sends its records again. They are two records,
+// each in its own place of the chain; a copy of an object is another matter.
+func TestLinesThatAProducerSentTwiceAreNoDouble(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		again := gz(linesOfFlush(1, 2)...)
+		m := manifestOf(1, flushes+1, objectOf("rawdata/again.gz", again, linesOfFlush(1, 2)))
+		p.put("rawdata/again.gz", again)
+		p.put(manifest.Key(m.Origin, m.Number), m.Encode())
+		if r := verified(t, p, nil); r.Verdict != Whole {
+			t.Fatalf("%s: %+v", r.Verdict, r.Findings)
+		}
+		p.put("rawdata/copy.gz", again)
+		if f := only(t, verified(t, p, nil), Doubled); f.Key != "rawdata/copy.gz" {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
 func TestTheOnlyGoodCopyIsNeverRemoved(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		fill(p)
