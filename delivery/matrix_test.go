@@ -174,6 +174,37 @@ func TestAPrepareThatArrivesAfterATakeOverIsRefused(t *testing.T) {
 	})
 }
 
+// The owner's name alone fences nobody: the worker may have taken the lease
+// again, and delivered the range, before its old request arrives (rule R6).
+func TestAPrepareOfAnEarlierLifeOfTheSameWorkerIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.events(0, 10)
+		p := r.boot()
+		deliver := p.late("prepare")
+		p.run()
+		<-p.done
+		r.started-- // the same name
+		next := r.start()
+		r.delivered()
+		if r.lease(shardID(0)).Owner != p.settings.Worker {
+			t.Fatalf("%s has the lease", r.lease(shardID(0)).Owner)
+		}
+		if _, fenced := errors.AsType[*checkpoint.FencedError](deliver()); !fenced {
+			t.Error("the late prepare was not refused")
+		}
+		if l := r.lease(shardID(0)); l.Pending != nil {
+			t.Errorf("it is in the row: %+v", l.Pending)
+		}
+		r.events(10, 20)
+		r.delivered()
+		if err := next.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+	})
+}
+
 // D.8 row 11.
 func TestAPublishThatArrivesAfterTheNextOwnersCommitChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
