@@ -205,6 +205,47 @@ func TestAPrepareOfAnEarlierLifeOfTheSameWorkerIsRefused(t *testing.T) {
 	})
 }
 
+// The next owner's own publication of what is published already is answered "no
+// such upload", as by a lost one: only the object tells them apart (rule R2).
+func TestAFlushThatItsDeadOwnerPublishedIsFoundAndNotDeliveredAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.events(0, 10)
+		p := r.boot()
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op != "publish" {
+				return do()
+			}
+			err := do()
+			p.gate.kill()
+			return errors.Join(err, errDead)
+		})
+		p.run()
+		r.until("it is published", func() bool { return r.visible() == 10 })
+		p.crash()
+		next, refused := r.boot(), 0
+		next.gate.set(func(_ context.Context, op string, do func() error) error {
+			err := do()
+			if op == "publish" && errors.Is(err, sink.ErrNoUpload) {
+				refused++
+			}
+			return err
+		})
+		next.run()
+		time.Sleep(10 * time.Minute) // whatever it does, it has done it
+		if refused != 1 {
+			t.Errorf("%d publications were answered \"no such upload\": this proves nothing", refused)
+		}
+		if n := r.visible(); n != 10 {
+			t.Errorf("%d lines are visible, 10 were put", n)
+		}
+		if err := next.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+	})
+}
+
 // D.8 row 11.
 func TestAPublishThatArrivesAfterTheNextOwnersCommitChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
