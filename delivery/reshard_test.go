@@ -300,7 +300,7 @@ func TestNewShardsThatNobodyNamedAreFoundWithinAMinute(t *testing.T) {
 		if _, err := r.store.Update(t.Context(), checkpoint.Update{Shard: l.Shard, Set: checkpoint.Change{Checkpoint: &end}}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(61 * time.Second)
+		time.Sleep(syncEvery * 6 / 5) // the longest between two looks
 		if len(r.leases()) != 3 {
 			t.Errorf("%d leases a minute after the split", len(r.leases()))
 		}
