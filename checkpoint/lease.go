@@ -46,10 +46,12 @@ type Lease struct {
 	StreamCreated time.Time
 	// StartTime is where the shard starts while Checkpoint is AT_TIMESTAMP.
 	StartTime time.Time
-	// Seen is the time up to which every record of the shard is delivered: the
-	// arrival of the last one, or a later moment at which the reader had caught
-	// up. Younger than the stream's retention it means that nothing after the
-	// checkpoint was trimmed.
+	// Seen is the time up to which every record of the shard is delivered or was
+	// never asked for: the arrival of the last one, a later moment at which the
+	// reader had caught up, or, before the first commit, where the start lay when
+	// the lease was made. Younger than the stream's retention it means that
+	// nothing after the checkpoint was trimmed. Zero before the first read of a
+	// shard that continues others, and in rows that KCL wrote.
 	Seen time.Time
 	// Gaps counts the ranges that were gone before they could be read; LastGap
 	// is the newest of them. The manifests have them all.
@@ -72,6 +74,14 @@ type Pending struct {
 // two stream records, and always knows the arrival time of the last one.
 func (l Lease) Adopted() bool {
 	return !l.Checkpoint.AtStart() && !l.Checkpoint.AtEnd() && l.Seen.IsZero()
+}
+
+// Delivered is Seen once something is delivered, and zero before.
+func (l Lease) Delivered() time.Time {
+	if l.Checkpoint.AtStart() {
+		return time.Time{}
+	}
+	return l.Seen
 }
 
 // Clone copies what a Lease points to; it keeps callers and stores from sharing memory.

@@ -135,8 +135,9 @@ func Release(l Lease, successor string) Update {
 }
 
 // Note stores how far the shard is known to be read while there is nothing to
-// deliver: without it a shard that was idle for longer than its retention could
-// not be told from one that lost records.
+// deliver, or since when its records are wanted before the first read: without
+// it a shard that was idle for longer than its retention could not be told from
+// one that lost records.
 func Note(l Lease, seen time.Time) Update {
 	return Update{l.Shard, held(l), Change{Seen: &seen}}
 }

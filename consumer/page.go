@@ -105,7 +105,7 @@ func (r *Reader) unread(page *Page, records []standpipe.Record) []standpipe.Reco
 		records = records[1:]
 	}
 	if len(records) > 0 {
-		if r.seeking && !r.safe {
+		if r.doubtful() {
 			page.Gap = r.gap(GapTrimmed, &records[0])
 		}
 		r.seeking, r.horizon, r.inside, r.at = false, false, false, false
@@ -123,6 +123,9 @@ func (r *Reader) gap(reason string, first *standpipe.Record) *Gap {
 		g.Before, g.BeforeTime = string(first.Sequence), first.Arrival
 		retention := time.Duration(r.client.retention.Load())
 		g.Certain = retention > 0 && r.read.Sub(first.Arrival) > retention-30*time.Minute
+		if len(r.last) == 0 && first.Arrival.Sub(r.seen) < clockSlack {
+			g.Certain = false // it may be the very first one
+		}
 	}
 	return g
 }
@@ -134,9 +137,10 @@ func (r *Reader) advance(page *Page, p *parsed) {
 		if a := page.Records[n-1].Arrival; a.After(r.seen) {
 			r.seen = a
 		}
-	} else if p.hasBehind && p.behind == 0 && !r.seeking && r.read.After(r.seen) {
-		// Nothing was there up to now. While last is still being looked for,
-		// an empty page proves nothing.
+	} else if p.hasBehind && p.behind == 0 && len(p.next) > 0 && !r.doubtful() && r.read.After(r.seen) {
+		// Nothing was there up to now. While there is a doubt about what came
+		// before, an empty page proves nothing; and the last page of a shard
+		// may come long after its children were born, see Seen.
 		r.seen = r.read
 	}
 	if len(p.next) > 0 {
@@ -159,7 +163,7 @@ func (r *Reader) advance(page *Page, p *parsed) {
 }
 
 func (r *Reader) end(page *Page) {
-	if r.seeking && !r.safe {
+	if r.doubtful() {
 		page.Gap = r.gap(GapTrimmed, nil)
 	}
 	page.End, page.Children = true, r.children

@@ -25,10 +25,12 @@ type Start struct {
 	// LATEST, see Page.FromLatest; one older than the retention at the horizon.
 	Time time.Time
 	// Seen is the latest time up to which every record of the shard is known
-	// to be done: the arrival of the committed record, or a later time at which
-	// the reader had caught up and everything read was committed (Reader.Seen).
-	// Zero if unknown. It is what tells a shard that was idle for longer than
-	// the retention from one that lost records.
+	// to be done or was never asked for: the arrival of the committed record, a
+	// later time at which the reader had caught up and everything read was
+	// committed (Reader.Seen), or where the start itself lies (FromHorizon). It
+	// is what tells a shard that was idle for longer than the retention, or was
+	// born since, from one that lost records. Zero if unknown; a start that is
+	// no record has no gap then.
 	Seen time.Time
 	// Inside says that Position was written by a KCL application and may lie
 	// inside an aggregate: the record itself comes again as the first one when
@@ -56,7 +58,7 @@ type Gap struct {
 	// Certain says that the trim horizon runs through live data: Before is as
 	// old as the retention, give or take half an hour, so what lay just before
 	// it was most likely records too. False when the shard may simply have
-	// been idle. No arithmetic on sequence numbers can prove more: they have
+	// been idle, or when it begins where the start was. No arithmetic on sequence numbers can prove more: they have
 	// holes of their own.
 	Certain bool
 	// Reason is GapTrimmed or GapShardGone.
@@ -88,7 +90,7 @@ type Reader struct {
 	last      []byte
 	seen      time.Time // see Start.Seen, of what was read
 	seeking   bool      // last must be found again to prove that nothing was trimmed
-	safe      bool      // when the search began, nothing after last was old enough to be trimmed
+	safe      bool      // when the search, or the reading from a start, began, nothing that follows was old enough to be trimmed
 	horizon   bool      // Kinesis refused last; read from TRIM_HORIZON and find out
 	inside    bool      // the start may lie inside an aggregate
 	at        bool      // the record at last is itself still to be read
@@ -149,8 +151,9 @@ func (r *Reader) Shard() standpipe.Shard { return r.shard }
 func (r *Reader) Ready() time.Time { return r.pace.ready }
 
 // Seen is the time up to which every record of the shard has been read: the
-// arrival of the last record, or the time of a later page that had caught up.
-// Once everything read is committed, store it for Start.Seen.
+// arrival of the last record, or the time of a later page that had caught up
+// with a shard that was still open. Once everything read is committed, store it
+// for Start.Seen; at the end of the shard no child is older.
 func (r *Reader) Seen() time.Time { return r.seen }
 
 // Position is a Start that goes on exactly where this reader stands. For a
@@ -271,6 +274,9 @@ func (r *Reader) iterate(ctx context.Context) error {
 	r.iterator = ""
 	switch young := r.young(time.Now()); {
 	case len(r.last) == 0:
+		// No record can prove anything: only its age says whether the start is
+		// still what it was.
+		r.safe = r.seen.IsZero() || young
 	case r.seeking:
 		r.safe = r.safe || young
 	case !young:
@@ -307,6 +313,9 @@ func (r *Reader) iterate(ctx context.Context) error {
 				r.anchor = at
 			}
 			r.anchor = r.anchor.Add(-time.Second)
+			if r.seen.Before(r.anchor) {
+				r.seen = r.anchor
+			}
 		}
 		return nil
 	}
@@ -366,15 +375,29 @@ func (r *Reader) retryAfter(in *kinesis.GetShardIteratorInput, err error) bool {
 // minRetention is the least retention a stream can have.
 const minRetention = 24 * time.Hour
 
-// young reports whether nothing after what was seen can have been trimmed yet,
-// with five minutes for clocks that disagree.
+// clockSlack is by how much clocks may disagree.
+const clockSlack = 5 * time.Minute
+
+// young reports whether nothing after what was seen can have been trimmed yet.
 func (r *Reader) young(now time.Time) bool {
 	if r.seen.IsZero() {
 		return false
 	}
 	retention := max(time.Duration(r.client.retention.Load()), minRetention)
-	return now.Sub(r.seen) < retention-5*time.Minute
+	return now.Sub(r.seen) < retention-clockSlack
 }
+
+// FromHorizon is Start.Seen of a shard whose reading from the trim horizon
+// begins at now: what is as old as the retention was never asked for. Ten
+// minutes are left for clocks and for the way to the first page; a reader that
+// comes later finds that the horizon has moved on.
+func FromHorizon(now time.Time, retention time.Duration) time.Time {
+	return now.Add(2*clockSlack - max(retention, minRetention))
+}
+
+// doubtful says that records may be missing before the next one: the last one
+// was not found again, or there is none, and the place was old enough to be trimmed.
+func (r *Reader) doubtful() bool { return !r.safe && (r.seeking || len(r.last) == 0) }
 
 // Done gives the page's buffer back. The Page and its Records are invalid
 // afterwards. Calling it twice does nothing.

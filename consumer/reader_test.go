@@ -232,6 +232,71 @@ func TestTrimmedRecordsAreReportedAsAGap(t *testing.T) {
 	}
 }
 
+// A start is no record that could be found again: only Start.Seen says whether
+// what it meant is still there. The doubt lasts until a record comes, however
+// many empty pages come before it.
+func TestAStartThatRetentionPassedIsReportedAsAGapWithTheFirstRecord(t *testing.T) {
+	day := 24 * time.Hour
+	for name, tc := range map[string]struct {
+		start    string
+		seen     time.Duration // before now; 0 is unknown
+		arrived  time.Duration // of the first record that is left, before now; 0: nothing is left yet
+		gap, all bool
+	}{
+		"unknown":                           {start: standpipe.TrimHorizon, arrived: day},
+		"the horizon of this moment":        {start: standpipe.TrimHorizon, seen: day - 10*time.Minute, arrived: day},
+		"the horizon of an hour ago":        {start: standpipe.TrimHorizon, seen: day + time.Hour, arrived: day, gap: true, all: true},
+		"the same, and a sparse shard":      {start: standpipe.TrimHorizon, seen: day + time.Hour, arrived: time.Hour, gap: true},
+		"the same, and nothing is left":     {start: standpipe.TrimHorizon, seen: day + time.Hour, gap: true},
+		"a birth just before the first one": {start: standpipe.TrimHorizon, seen: day, arrived: day - time.Minute, gap: true},
+		"a time within the retention":       {start: standpipe.AtTimestamp, seen: time.Hour, arrived: time.Minute},
+		"a time before it":                  {start: standpipe.AtTimestamp, seen: 2 * day, arrived: day, gap: true, all: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sh := &stubShard{id: "a"}
+				if tc.arrived > 0 {
+					sh.put(3, time.Now().Add(-tc.arrived))
+				}
+				c := newService(sh).dial()
+				if _, err := c.Describe(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				start := from(tc.start)
+				if tc.seen > 0 {
+					start.Seen = time.Now().Add(-tc.seen)
+				}
+				if tc.start == standpipe.AtTimestamp {
+					start.Time = start.Seen
+				}
+				r := c.Open(shardNamed("a"), start)
+				if tc.arrived == 0 {
+					for range 3 {
+						if p := step(t, r); p.Gap != nil || len(p.Records) > 0 {
+							t.Errorf("page %+v of an empty shard", p)
+						}
+					}
+					if tc.gap && !r.Seen().Equal(start.Seen) {
+						t.Errorf("read up to %v, which is in doubt", r.Seen())
+					}
+					sh.put(1, time.Now())
+				}
+				p := step(t, r)
+				if (p.Gap != nil) != tc.gap {
+					t.Fatalf("gap %+v, want one: %v", p.Gap, tc.gap)
+				}
+				if g := p.Gap; g != nil && (g.Certain != tc.all || g.After.Sequence != tc.start || g.Before != seq(1) || g.Reason != GapTrimmed) {
+					t.Errorf("gap %+v, want it certain: %v", g, tc.all)
+				}
+				sh.put(1, time.Now())
+				if p := step(t, r); p.Gap != nil {
+					t.Errorf("the gap was told twice: %+v", p.Gap)
+				}
+			})
+		})
+	}
+}
+
 func TestAGapOfAShardThatMayHaveBeenIdleIsNotCertain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sh := &stubShard{id: "a"}

@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -29,6 +31,31 @@ func splitLines(body []byte) (all []string) {
 		}
 	}
 	return all
+}
+
+// The log says how long an object was under way, in either mode the same.
+func TestTheLogSaysHowLongAnObjectWasUnderWay(t *testing.T) {
+	for name, change := range map[string]func(*rig){"exactly once": func(r *rig) { r.settings.Limits.Age = 5 * time.Second }, "at least once": cheap} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1, change)
+				r.events(0, 3)
+				p := r.start()
+				r.until("the object is there", func() bool { return len(r.data()) == 1 })
+				if err := p.end(); err != nil {
+					t.Fatal(err)
+				}
+				lines := r.logs.FilterMessage("object delivered").All()
+				if len(lines) != 1 {
+					t.Fatalf("%d lines", len(lines))
+				}
+				// Opened by its first record, cut five seconds later.
+				if took, _ := lines[0].ContextMap()["took"].(time.Duration); took < 5*time.Second || took > 10*time.Second {
+					t.Errorf("the object took %v", took)
+				}
+			})
+		})
+	}
 }
 
 func TestTheCheapModePutsEachObjectOnceAndWritesNothingElse(t *testing.T) {
@@ -140,6 +167,39 @@ func TestSwitchingToTheCheapModeFinishesWhatWasPrepared(t *testing.T) {
 		}
 		if l := r.lease(shardID(0)); l.Pending != nil || l.Commits != 1 {
 			t.Errorf("lease %+v", l)
+		}
+	})
+}
+
+// A whole object goes in one request here, and a slow link takes its time: the
+// limit grows with the size, or a large object would never get through.
+func TestALargeObjectOnASlowLinkIsPutAtTheFirstTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, cheap, func(r *rig) { r.settings.Limits.Age = time.Minute; r.settings.Limits.Bytes = 64 << 20 })
+		line := string(bytes.Repeat([]byte("x"), 1<<20))
+		for n := range 30 {
+			l := fmt.Sprint(n, line)
+			r.put(fmt.Sprint(n), []byte(l), l)
+		}
+		p := r.boot()
+		p.gate.set(func(ctx context.Context, op string, do func() error) error {
+			if op != "put" {
+				return do()
+			}
+			select { // 30 MiB at 50 KiB a second
+			case <-time.After(10 * time.Minute):
+				return do()
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		p.run()
+		r.until("the object is there", func() bool { return r.visible() == 30 })
+		if n := p.gate.count("put"); n != 1 {
+			t.Errorf("%d puts", n)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

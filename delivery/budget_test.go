@@ -306,3 +306,37 @@ func TestMemoryIsTakenBeforeAPageIsRead(t *testing.T) {
 		r.verify()
 	})
 }
+
+// M1: a thousand shards with data in each, a bucket that is away, and memory
+// for a small part of it.
+func TestAThousandShardsShareTheBudgetThroughAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const shards = 1000
+		r := newRig(t, shards, func(r *rig) {
+			r.budget = NewBudget(64 << 20)
+			r.settings.Limits.Age = 20 * time.Second
+		})
+		rnd := rand.New(rand.NewPCG(1, 8))
+		for n := range 2 * shards { // an open object takes 64 KiB, whatever is in it
+			line := fmt.Sprintf("%d %s", n, noise(rnd, 1000))
+			r.put(fmt.Sprint(n), []byte(line), line)
+		}
+		p := r.boot()
+		p.gate.refuse(unavailable("bucket"), sinkCalls...)
+		p.run()
+		time.Sleep(time.Minute)
+		if used := r.budget.Used(); used < r.budget.Size()/3 {
+			t.Errorf("%d bytes are taken: this is no shortage", used)
+		}
+		p.gate.set(nil)
+		r.delivered()
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+		r.idle()
+		if r.budget.Peak() > r.budget.Size() {
+			t.Errorf("%d bytes were taken of a budget of %d", r.budget.Peak(), r.budget.Size())
+		}
+	})
+}

@@ -147,7 +147,7 @@ func (s *shard) deliverAtLeastOnce(ctx context.Context, f *flush) error {
 		up := sink.Upload{Object: w.Object(), Parts: []sink.Part{{Size: w.Size(), CRC32: w.CRC32()}}}
 		plan.Objects = append(plan.Objects, planned(up, f.set.Batches[n], false))
 	}
-	s.delivered(Intent{ID: f.id, Base: f.base, Last: f.end()}, plan)
+	s.delivered(Intent{ID: f.id, Base: f.base, Last: f.end(), Opened: f.opened().UTC()}, plan)
 	return nil
 }
 

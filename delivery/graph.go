@@ -2,9 +2,11 @@ package delivery
 
 import (
 	"slices"
+	"time"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/consumer"
 )
 
 // A newcomer is a listed shard without a lease.
@@ -78,4 +80,38 @@ func generations(news []newcomer) (runs [][]newcomer) {
 		runs = append(runs, news[begin:])
 	}
 	return runs
+}
+
+// asked is the time before which a start asks for nothing: its own, unless the
+// stream is younger or its horizon has passed it. Stored as Lease.Seen when a
+// lease is made, it tells whoever reads the shard at last, perhaps long after,
+// whether retention was faster.
+func asked(start consumer.Start, stream standpipe.Stream, now time.Time) time.Time {
+	at := consumer.FromHorizon(now, stream.Retention)
+	for _, later := range []time.Time{start.Time, stream.Created} {
+		if later.After(at) {
+			at = later
+		}
+	}
+	return at.UTC()
+}
+
+// births maps the children of ended shards to a time at which they were not
+// there yet: the last record of each parent, or a later look that found the
+// parent open and read. Before it nothing of a child can be missing.
+func births(leases []checkpoint.Lease) func(checkpoint.Lease) time.Time {
+	ends := map[standpipe.ShardID]time.Time{}
+	for _, l := range leases {
+		if l.Checkpoint.AtEnd() {
+			ends[l.Shard] = l.Seen
+		}
+	}
+	return func(l checkpoint.Lease) (born time.Time) {
+		for _, p := range l.Parents {
+			if end := ends[p]; end.After(born) {
+				born = end
+			}
+		}
+		return born
+	}
 }

@@ -353,3 +353,35 @@ func TestObjectsSayWhichIntentAndShardTheyBelongTo(t *testing.T) {
 		}
 	})
 }
+
+// With unpacking off an aggregate is delivered as it is, and that is said: once
+// for a shard, and never of a stream that has none.
+func TestAggregatesThatAreDeliveredAsTheyAreAreSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode consumer.Deaggregation
+		data []byte
+		want int
+	}{
+		"off, aggregates":    {consumer.Off, aggregate("one", "two"), 1},
+		"off, plain records": {consumer.Off, []byte("plain"), 0},
+		"unpacked":           {consumer.KeepAll, aggregate("one", "two"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1, func(r *rig) { r.settings.Deaggregation, r.settings.RecordFormat = c.mode, Raw })
+				p := r.start()
+				for range 3 {
+					r.put("k", c.data)
+					time.Sleep(time.Minute)
+				}
+				r.delivered()
+				if n := r.logs.FilterMessageSnippet("KPL aggregates").Len(); n != c.want {
+					t.Errorf("said %d times, want %d", n, c.want)
+				}
+				if err := p.end(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}

@@ -102,6 +102,7 @@ func (w *Worker) sync(ctx context.Context) error {
 			start.Time = time.Now().UTC()
 		}
 	}
+	start.Seen = asked(start, w.Stream(), time.Now())
 	for _, batch := range generations(missing(listed, leases)) {
 		if err := w.createAll(ctx, batch, start); err != nil {
 			return err
@@ -148,14 +149,15 @@ func (w *Worker) sameStream(leases []checkpoint.Lease) error {
 	return nil
 }
 
-// create makes the lease of a shard, free and at its start.
+// create makes the lease of a shard, free and at its start. What continues
+// others has no from.Seen: it is whole from its birth, see born.
 func (w *Worker) create(ctx context.Context, s standpipe.Shard, from consumer.Start) error {
 	var inc [8]byte
 	if _, err := io.ReadFull(w.parts.Random, inc[:]); err != nil {
 		return fmt.Errorf("name an incarnation: %w", err)
 	}
 	err := w.parts.Store.Create(ctx, checkpoint.Lease{
-		Shard: s.ID, Checkpoint: from.Position, StartTime: from.Time,
+		Shard: s.ID, Checkpoint: from.Position, StartTime: from.Time, Seen: from.Seen,
 		Parents: s.Parents, HashStart: s.HashStart, HashEnd: s.HashEnd,
 		Incarnation: fmt.Sprintf("%x", inc), StreamCreated: w.Stream().Created.UTC(),
 	})

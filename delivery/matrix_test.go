@@ -174,6 +174,78 @@ func TestAPrepareThatArrivesAfterATakeOverIsRefused(t *testing.T) {
 	})
 }
 
+// The owner's name alone fences nobody: the worker may have taken the lease
+// again, and delivered the range, before its old request arrives (rule R6).
+func TestAPrepareOfAnEarlierLifeOfTheSameWorkerIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.events(0, 10)
+		p := r.boot()
+		deliver := p.late("prepare")
+		p.run()
+		<-p.done
+		r.started-- // the same name
+		next := r.start()
+		r.delivered()
+		if r.lease(shardID(0)).Owner != p.settings.Worker {
+			t.Fatalf("%s has the lease", r.lease(shardID(0)).Owner)
+		}
+		if _, fenced := errors.AsType[*checkpoint.FencedError](deliver()); !fenced {
+			t.Error("the late prepare was not refused")
+		}
+		if l := r.lease(shardID(0)); l.Pending != nil {
+			t.Errorf("it is in the row: %+v", l.Pending)
+		}
+		r.events(10, 20)
+		r.delivered()
+		if err := next.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+	})
+}
+
+// The next owner's own publication of what is published already is answered "no
+// such upload", as by a lost one: only the object tells them apart (rule R2).
+func TestAFlushThatItsDeadOwnerPublishedIsFoundAndNotDeliveredAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.events(0, 10)
+		p := r.boot()
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op != "publish" {
+				return do()
+			}
+			err := do()
+			p.gate.kill()
+			return errors.Join(err, errDead)
+		})
+		p.run()
+		r.until("it is published", func() bool { return r.visible() == 10 })
+		p.crash()
+		next, refused := r.boot(), 0
+		next.gate.set(func(_ context.Context, op string, do func() error) error {
+			err := do()
+			if op == "publish" && errors.Is(err, sink.ErrNoUpload) {
+				refused++
+			}
+			return err
+		})
+		next.run()
+		time.Sleep(10 * time.Minute) // whatever it does, it has done it
+		if refused != 1 {
+			t.Errorf("%d publications were answered \"no such upload\": this proves nothing", refused)
+		}
+		if n := r.visible(); n != 10 {
+			t.Errorf("%d lines are visible, 10 were put", n)
+		}
+		if err := next.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+	})
+}
+
 // D.8 row 11.
 func TestAPublishThatArrivesAfterTheNextOwnersCommitChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

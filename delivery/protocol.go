@@ -53,6 +53,7 @@ type breaks struct {
 	weakIdentity         bool // R4
 	discardOnUnknown     bool // R5
 	weakConditions       bool // R6
+	forgetStart          bool // a start without the moment it was asked for
 	// R7: recovery that decides the placement of records anew.
 	recover func(context.Context, *shard) error
 }

@@ -64,6 +64,8 @@ type shard struct {
 	handing bool           // draining for a successor
 	need    int64          // bytes the next page is known to need, 0 if unknown
 
+	stream    standpipe.Stream
+	born      time.Time     // see births, zero if unknown
 	noteEvery time.Duration // see notesPerRetention
 
 	router   router
@@ -99,7 +101,7 @@ func newShard(w *Worker, lease checkpoint.Lease, info standpipe.Shard) *shard {
 		router: router{keyer: w.parts.Keyer, oldest: w.settings.OldestInObject},
 		state:  ShardStatus{Shard: lease.Shard, Parents: lease.Parents, Gaps: gapsOf(lease)},
 
-		noteEvery: max(w.stream.Retention/notesPerRetention, time.Minute),
+		stream: w.stream, noteEvery: max(w.stream.Retention/notesPerRetention, time.Minute),
 	}
 	s.splitter = newSplitter(w.settings, info)
 	s.emit = s.appendLine
@@ -158,6 +160,9 @@ func (s *shard) follow(reading, working context.Context) error {
 	if s.lease().Checkpoint.AtEnd() {
 		return errShardEnded
 	}
+	if err := s.begin(working); err != nil {
+		return err
+	}
 	l := s.lease()
 	s.source = s.open(consumer.Start{Position: l.Checkpoint, Time: l.StartTime, Seen: l.Seen, Inside: l.Adopted()})
 	s.current = s.newFlush(l.Checkpoint)
@@ -167,6 +172,22 @@ func (s *shard) follow(reading, working context.Context) error {
 			return err
 		}
 	}
+}
+
+// begin notes, before the first read, since when the records of a shard are
+// wanted that has no position yet, if its row does not say it: a child's from
+// its birth, the others' from this horizon. A later start knows by it whether
+// records were trimmed meanwhile.
+func (s *shard) begin(working context.Context) error {
+	l := s.lease()
+	since := s.born.UTC()
+	if since.IsZero() && l.Seen.IsZero() {
+		since = asked(consumer.Start{Time: l.StartTime}, s.stream, time.Now())
+	}
+	if !l.Checkpoint.AtStart() || !since.After(l.Seen) || s.protocol.breaks.forgetStart {
+		return nil
+	}
+	return s.protocol.note(working, since)
 }
 
 // step does the next thing the shard is ready for: seal by age, wait, or take
@@ -216,7 +237,7 @@ func (s *shard) step(reading, working context.Context) error {
 // did not write: what is known of that is what its row says.
 func (s *shard) idleSince() time.Time {
 	l := s.lease()
-	if s.source == nil || len(s.sealed) > 0 || !s.current.vacant() || l.Checkpoint.AtStart() || l.Adopted() {
+	if s.source == nil || len(s.sealed) > 0 || !s.current.vacant() || l.Adopted() {
 		return time.Time{}
 	}
 	return s.source.Seen()
@@ -340,7 +361,11 @@ func (s *shard) decode(working context.Context) (ended bool, children []standpip
 		return false, nil, s.readFailed(err)
 	}
 	s.state.Holding = ""
+	packed := s.splitter.packed
 	s.acceptPage(page, e)
+	if s.splitter.packed && !packed { // once
+		s.log.Warn("records are KPL aggregates and are delivered as they are: set Standpipe.Deaggregation to keep-all to unpack them")
+	}
 	s.observe(page)
 	return page.End, slices.Clone(page.Children), nil
 }

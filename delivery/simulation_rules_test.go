@@ -88,6 +88,7 @@ func TestSimulationFindsEveryBrokenRule(t *testing.T) {
 		"R5 own uploads discarded on unknown outcome": {discardOnUnknown: true},
 		"R6 prepare without epoch, flush and base":    {weakConditions: true},
 		"R7 placement decided anew in recovery":       {recover: placeAgain},
+		"a start whose moment is not kept":            {forgetStart: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var found atomic.Uint64

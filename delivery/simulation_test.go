@@ -92,10 +92,14 @@ func newWorld(t *testing.T, seed uint64, b breaks, verbose bool) *world {
 	for n := range 4 + w.rand.IntN(8) {
 		w.shard.Records = append(w.shard.Records, w.record(w.rand, n))
 	}
-	err = w.store.Create(t.Context(), checkpoint.Lease{
+	lease := checkpoint.Lease{
 		Shard: simShard, Incarnation: "1", StreamCreated: time.Now().UTC(),
 		Checkpoint: standpipe.Position{Sequence: standpipe.TrimHorizon},
-	})
+	}
+	if !b.forgetStart {
+		lease.Seen = asked(consumer.Start{}, standpipe.Stream{}, time.Now())
+	}
+	err = w.store.Create(t.Context(), lease)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +271,8 @@ func (w *world) chaos(faults sim.Faults) {
 		if w.crashes < 4 {
 			w.crash(n)
 		}
+	case k < 96:
+		w.outlive()
 	case k < 97:
 		if p.running() {
 			w.trace("stop " + p.name)
@@ -309,7 +315,7 @@ func (w *world) sleep() {
 // abort is the bucket's lifecycle rule, or an administrator.
 func (w *world) abort() {
 	open := w.sink.Staged()
-	if len(open) == 0 || w.aborts >= 3 {
+	if len(open) == 0 || w.aborts >= abortsMax {
 		return
 	}
 	victim := open[w.rand.IntN(len(open))].ID
@@ -317,6 +323,25 @@ func (w *world) abort() {
 	w.trace("abort " + victim)
 	w.sink.Abort(func(u sink.Upload) bool { return u.ID == victim })
 }
+
+// outlive is an outage of both workers that is longer than the retention.
+// Retention takes its time, so some records may still be there. Uploads are
+// not aborted in such a run: what is half published then cannot be repaired.
+func (w *world) outlive() {
+	if w.shard.Trimmed > 0 || w.aborts > 0 || w.crashes >= 4 {
+		return
+	}
+	w.aborts = abortsMax
+	for n := range w.processes {
+		w.crash(n)
+	}
+	time.Sleep(sim.Retention + time.Duration(w.rand.IntN(60))*time.Hour)
+	w.shard.Trimmed = 1 + w.rand.IntN(len(w.shard.Records))
+	w.trace(fmt.Sprintf("outage until %s, %d records trimmed", time.Now().UTC(), w.shard.Trimmed))
+}
+
+// abortsMax bounds the uploads that are aborted in one run.
+const abortsMax = 3
 
 func (w *world) lease() checkpoint.Lease {
 	l, err := w.store.Get(context.Background(), simShard)

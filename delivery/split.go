@@ -19,12 +19,14 @@ const (
 
 // A splitter turns a stream record into the lines to deliver.
 type splitter struct {
-	raw   bool
-	mode  consumer.Deaggregation
-	hash  consumer.HashRange
-	skip  int64
-	emit  func(line []byte, newline bool)
-	yield func(consumer.UserRecord) bool // user, made once so that a record allocates nothing
+	raw  bool
+	mode consumer.Deaggregation
+	hash consumer.HashRange
+	skip int64
+	// packed: an aggregate was delivered as it is, because unpacking is off.
+	packed bool
+	emit   func(line []byte, newline bool)
+	yield  func(consumer.UserRecord) bool // user, made once so that a record allocates nothing
 }
 
 func newSplitter(settings Settings, info standpipe.Shard) splitter {
@@ -45,6 +47,7 @@ func (s *splitter) each(r *standpipe.Record, skip int64, emit func(line []byte, 
 	}
 	s.emit, s.skip = emit, skip
 	res := consumer.Unpack(*r, s.mode, s.hash, s.yield)
+	s.packed = s.packed || res.Aggregate && s.mode == consumer.Off
 	return max(res.Users-1, 0), res.Corrupt
 }
 

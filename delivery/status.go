@@ -99,7 +99,7 @@ func (s *shard) enter(state State) {
 // publishStatus makes a copy for whoever asks; only the shard's goroutine calls it.
 func (s *shard) publishStatus() {
 	c := s.state
-	c.Checkpoint, c.Committed = s.lease().Checkpoint, s.lease().Seen
+	c.Checkpoint, c.Committed = s.lease().Checkpoint, s.lease().Delivered()
 	c.Owner, c.Successor = s.lease().Owner, s.lease().Successor
 	c.Oldest, c.OldestArrival, c.BufferedRecords = time.Time{}, time.Time{}, 0
 	for _, f := range append(s.sealed[:len(s.sealed):len(s.sealed)], s.current) {
@@ -210,7 +210,7 @@ func (w *Worker) Stream() standpipe.Stream {
 
 // show sets what a lease tells of a shard that does not run here.
 func (c *ShardStatus) show(l checkpoint.Lease, waitingFor []standpipe.ShardID, holder string) {
-	c.Shard, c.Parents, c.Checkpoint, c.Committed = l.Shard, l.Parents, l.Checkpoint, l.Seen
+	c.Shard, c.Parents, c.Checkpoint, c.Committed = l.Shard, l.Parents, l.Checkpoint, l.Delivered()
 	c.Owner, c.Successor, c.WaitingFor = l.Owner, l.Successor, waitingFor
 	c.Holding, c.Error, c.Pending = "", "", nil
 	if len(c.Gaps) == 0 {

@@ -203,7 +203,7 @@ func rows(text string) (all [][]string) {
 }
 
 var (
-	caseID   = regexp.MustCompile(`^[RCLIMSPK]\d+$`)
+	caseID   = regexp.MustCompile(`^[RCLIMSPKA]\d+$`)
 	testName = regexp.MustCompile("`([a-z0-9/]+\\.(?:Test|Fuzz)[A-Za-z0-9_]+)`")
 )
 

@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"sync"
 
@@ -24,7 +25,7 @@ type Encoder struct {
 
 // encode appends the chunk, compressed and independent of what was before, to
 // out: a run of deflate blocks that ends on a byte (sync flush), or a frame.
-func (e *Encoder) encode(c Codec, chunk, out *buffer) {
+func (e *Encoder) encode(c Codec, chunk *buffer, out io.Writer) {
 	switch c.format {
 	case Gzip:
 		e.deflate(c.level, chunk, out)
@@ -35,7 +36,7 @@ func (e *Encoder) encode(c Codec, chunk, out *buffer) {
 	}
 }
 
-func (e *Encoder) deflate(level int, chunk, out *buffer) {
+func (e *Encoder) deflate(level int, chunk *buffer, out io.Writer) {
 	w := e.flate[level]
 	if w == nil {
 		w = mustFlate(level)
@@ -48,7 +49,7 @@ func (e *Encoder) deflate(level int, chunk, out *buffer) {
 	must(0, w.Flush())
 }
 
-func (e *Encoder) frame(speed zstd.EncoderLevel, chunk, out *buffer) {
+func (e *Encoder) frame(speed zstd.EncoderLevel, chunk *buffer, out io.Writer) {
 	z := e.zstd[speed]
 	if z == nil {
 		if e.zstd == nil {

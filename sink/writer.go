@@ -87,14 +87,14 @@ func (w *Writer) lend(e *Encoder) {
 	w.chunk.from, w.current.from = e.blocks, e.blocks
 	if w.codec.Format() == Gzip {
 		// RFC 1952: magic, deflate, no flags, no time, no extra flags, unknown system.
-		must(w.current.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}))
+		must((*parts)(w).Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}))
 	}
 }
 
 func (w *Writer) add(e *Encoder, p []byte) {
 	w.raw += int64(len(p))
 	if w.codec.Format() == None {
-		w.emit(p)
+		must((*parts)(w).Write(p))
 		return
 	}
 	for {
@@ -110,14 +110,21 @@ func (w *Writer) add(e *Encoder, p []byte) {
 	}
 }
 
-// emit puts plain bytes into parts, cut so that no part grows far past its size.
-func (w *Writer) emit(p []byte) {
+// parts is a Writer's side for encoded bytes. Every part but the last has the
+// same size to the byte: some stores (R2) complete no other upload.
+type parts Writer
+
+// Write never fails.
+func (w *parts) Write(p []byte) (int, error) {
+	n := len(p)
 	for len(p) > 0 {
-		n := min(len(p), chunkSize)
-		must(w.current.Write(p[:n]))
-		p = p[n:]
-		w.cut()
+		c := min(len(p), w.partSize-w.current.size)
+		must(w.current.Write(p[:c]))
+		if p = p[c:]; w.current.size == w.partSize {
+			(*Writer)(w).seal()
+		}
 	}
+	return n, nil
 }
 
 func (w *Writer) compress(e *Encoder) {
@@ -126,16 +133,8 @@ func (w *Writer) compress(e *Encoder) {
 	}
 	w.chunk.sum()
 	w.rawCRC = combineCRC32(w.rawCRC, w.chunk.crc, int64(w.chunk.size))
-	e.encode(w.codec, &w.chunk, &w.current)
+	e.encode(w.codec, &w.chunk, (*parts)(w))
 	w.chunk.reset()
-	w.cut()
-}
-
-// cut ends the current part when it is large enough to be one.
-func (w *Writer) cut() {
-	if w.current.size >= w.partSize {
-		w.seal()
-	}
 }
 
 func (w *Writer) seal() {
@@ -162,7 +161,7 @@ func (w *Writer) Finish(e *Encoder) {
 		end := []byte{3, 0}
 		end = binary.LittleEndian.AppendUint32(end, w.rawCRC)
 		end = binary.LittleEndian.AppendUint32(end, uint32(w.raw))
-		must(w.current.Write(end))
+		must((*parts)(w).Write(end))
 	}
 	// An object has a last part even if it is empty: S3 completes no upload
 	// without parts.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/archive"
@@ -17,6 +18,7 @@ type link struct {
 	folder string
 	shard  standpipe.ShardID
 	number int64
+	at     time.Time // when it was written, as the store says
 
 	m    manifest.Manifest
 	kind Kind // of what is wrong with the file, else empty
@@ -66,15 +68,19 @@ func readLink(ctx context.Context, s archive.Store, key string) (l link) {
 // order. They are read ahead, workers at a time.
 func walk(ctx context.Context, s archive.Store, want func(key string) bool, workers int, visit func(link) error) error {
 	return ordered(ctx, workers,
-		func(ctx context.Context, put func(string) error) error {
+		func(ctx context.Context, put func(archive.Object) error) error {
 			return s.List(ctx, manifest.CommitsPrefix, "", func(o archive.Object) error {
 				if !want(o.Key) {
 					return nil
 				}
-				return put(o.Key)
+				return put(o)
 			})
 		},
-		func(ctx context.Context, key string) link { return readLink(ctx, s, key) },
+		func(ctx context.Context, o archive.Object) link {
+			l := readLink(ctx, s, o.Key)
+			l.at = o.Modified
+			return l
+		},
 		visit)
 }
 

@@ -17,7 +17,8 @@
 // FindingsMax of them.
 //
 // A size that differs is no damage by itself: an object that was compressed
-// anew holds the same lines. So it is read, and the lines decide.
+// anew holds the same lines. Nor is an object that is younger than its manifest:
+// it may have been restored. So it is read, and the lines decide.
 //
 // It reads; it never writes into the archive.
 package verify

@@ -23,7 +23,8 @@ const (
 	// Doubled: the lines of a named object, which is whole, are there once more
 	// in an object that no manifest names.
 	Doubled Kind = "doubled"
-	// Gap: the chain has a hole. Records in it are in no manifest.
+	// Gap: the chain has a hole, or ends before its checkpoint. Records in it are
+	// in no manifest.
 	Gap Kind = "gap"
 	// Foreign: no manifest names the object, and its lines are nobody's.
 	Foreign Kind = "foreign"
@@ -82,12 +83,17 @@ type Finding struct {
 type Counts struct {
 	Chains    int64 `json:"chains"`
 	Manifests int64 `json:"manifests"`
-	Objects   int64 `json:"objects"`
-	Records   int64 `json:"records"`
-	Lines     int64 `json:"lines"`
+	// Ends counts the chains whose end was held against a checkpoint.
+	Ends    int64 `json:"ends"`
+	Objects int64 `json:"objects"`
+	Records int64 `json:"records"`
+	Lines   int64 `json:"lines"`
 	// Bytes is what the objects have in the listing, Read what was read of them.
 	Bytes int64 `json:"bytes"`
 	Read  int64 `json:"read"`
+	// Late counts objects that were written after their manifest: restored,
+	// copied, or changed. They are read.
+	Late int64 `json:"late"`
 	// Outside counts objects that lie where the archive has none: not judged.
 	Outside int64 `json:"outside"`
 	// Trimmed counts stretches that retention took before they were read, as the

@@ -17,6 +17,13 @@ type pair struct {
 	named  named
 }
 
+// late says that the object was written after the manifest that proves it.
+// Nothing of ours does that but replay: whoever else did may have changed it.
+// Both times are the store's, so no clocks are compared. S3 gives an object the
+// time at which its upload began, and keeps it when a lifecycle rule or
+// replication moves the object. A plain copy of an archive has new times.
+func (p pair) late() bool { return p.listed.Modified.After(p.named.Proved) }
+
 // merge passes over the sorted names and the listing once, beside each other,
 // and judges the objects that are in both.
 func (v *verifier) merge(ctx context.Context) error {
@@ -104,7 +111,11 @@ func (v *verifier) judge(ctx context.Context, p pair) *Finding {
 	if p.listed.Key == "" {
 		return v.absent(ctx, p.named)
 	}
-	if p.listed.Size == p.named.Object.Size && !v.Deep {
+	late := p.late()
+	if late {
+		v.count(func(n *Counts) { n.Late++ })
+	}
+	if p.listed.Size == p.named.Object.Size && !late && !v.Deep {
 		return nil
 	}
 	c, err := ReadContent(ctx, v.Store, p.named.Object.Key)

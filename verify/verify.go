@@ -28,12 +28,15 @@ type Options struct {
 	Store archive.Store
 	// Prefix restricts the objects that are judged. Chains are walked whole.
 	Prefix string
-	// Deep reads every object, not only those whose size is not as written.
+	// Deep reads every object, not only those whose size is not as written or
+	// that were written after their manifest.
 	Deep bool
 	// Stream reads a manifest's records again and returns the digest of their
 	// lines and their number; nil leaves the stream alone. ErrBeyond when
 	// retention has taken them.
 	Stream func(ctx context.Context, m manifest.Manifest) (standpipe.Digest, int64, error)
+	// Ends are how far the checkpoints stood before Run; nil when nobody asked them.
+	Ends []End
 	// Intent returns the intent that an object says it belongs to, empty for
 	// one that says nothing; nil when nothing can tell. With it a young object
 	// of a flush under way is told from a foreign one.
@@ -65,6 +68,7 @@ type named struct {
 	After    standpipe.Position `json:"a"`
 	Last     standpipe.Position `json:"l"`
 	Raw      bool               `json:"r,omitempty"`
+	Proved   time.Time          `json:"t"` // when the manifest was written
 	Object   manifest.Object    `json:"o"`
 }
 
@@ -140,6 +144,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	for _, f := range overlaps(v.chains) {
 		v.found(f)
 	}
+	v.cut(o.Ends)
 	if err := v.merge(ctx); err != nil {
 		return r, fmt.Errorf("compare the listing with the manifests: %w", err)
 	}
@@ -220,7 +225,7 @@ func (v *verifier) take(ctx context.Context, l link) error {
 		if !strings.HasPrefix(o.Key, v.Prefix) {
 			continue
 		}
-		n := named{Manifest: l.key, Shard: l.shard, After: l.m.Previous, Last: l.m.Last, Raw: l.m.Raw, Object: o}
+		n := named{Manifest: l.key, Shard: l.shard, After: l.m.Previous, Last: l.m.Last, Raw: l.m.Raw, Proved: l.at, Object: o}
 		n.Object.Ordinals = nil // not needed, and may be many
 		if err := v.names.add(entry(o.Key, n)); err != nil {
 			return err

@@ -313,6 +313,71 @@ func TestAFlippedByteIsAltered(t *testing.T) {
 	})
 }
 
+// Without reading everything: what was overwritten is younger than its proof.
+func TestAnObjectWrittenAfterItsManifestIsRead(t *testing.T) {
+	spoil := func(b []byte) []byte { b = slices.Clone(b); b[len(b)/2] ^= 4; return b }
+	for name, tc := range map[string]struct {
+		change func([]byte) []byte
+		after  time.Duration
+		late   int64
+		kind   Kind
+	}{
+		"overwritten by bytes of the same length": {change: spoil, after: time.Minute, late: 1, kind: Altered},
+		"restored as it was":                      {change: slices.Clone[[]byte], after: time.Minute, late: 1},
+		"rotten on the disk, which nobody sees":   {change: spoil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, p place) {
+				fill(p)
+				p.put(dataKey(1, 2), tc.change(p.get(dataKey(1, 2))))
+				r := verified(t, p, func(o *Options) {
+					o.Deep, o.Store = false, timedStore{o.Store, dataKey(1, 2), time.Unix(1.8e9, 0), tc.after}
+				})
+				if r.Counts.Late != tc.late || (r.Counts.Read > 0) != (tc.late > 0) {
+					t.Errorf("%d objects are late, %d bytes were read", r.Counts.Late, r.Counts.Read)
+				}
+				if tc.kind != "" {
+					repairs(t, only(t, r, tc.kind), "--replace")
+				} else if r.Verdict != Whole {
+					t.Errorf("verdict %s: %+v", r.Verdict, r.Findings)
+				}
+			})
+		})
+	}
+}
+
+// A timedStore was written at one moment, but for the object late, which is
+// younger. Only the listing tells times.
+type timedStore struct {
+	archive.Store
+	late  string
+	at    time.Time
+	after time.Duration
+}
+
+func (s timedStore) List(ctx context.Context, prefix, after string, visit func(archive.Object) error) error {
+	return s.Store.List(ctx, prefix, after, func(o archive.Object) error {
+		if o.Modified = s.at; o.Key == s.late {
+			o.Modified = s.at.Add(s.after)
+		}
+		return visit(o)
+	})
+}
+
+// The same with a folder's own times.
+func TestAFileChangedInPlaceIsRead(t *testing.T) {
+	p := folderPlace{t, t.TempDir()}
+	fill(p)
+	file := filepath.Join(p.dir, filepath.FromSlash(dataKey(1, 2)))
+	body := p.get(dataKey(1, 2))
+	body[len(body)/2] ^= 4
+	p.put(dataKey(1, 2), body)
+	if err := os.Chtimes(file, time.Time{}, time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	only(t, verified(t, p, func(o *Options) { o.Deep = false }), Altered)
+}
+
 func contentOf(t *testing.T, body []byte) Content {
 	t.Helper()
 	p := folderPlace{t, t.TempDir()}
@@ -357,6 +422,25 @@ func TestADoubledObjectIsToldFromAForeignOne(t *testing.T) {
 		p.put("rawdata/2026/11/12/stranger.gz", gz("nobody wrote this"))
 		f := only(t, verified(t, p, nil), Foreign)
 		repairs(t, f, "mv ", "rawdata/2026/11/12/stranger.gz", "quarantine/")
+	})
+}
+
+// A producer that got no answer sends its records again. They are two records,
+// each in its own place of the chain; a copy of an object is another matter.
+func TestLinesThatAProducerSentTwiceAreNoDouble(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		again := gz(linesOfFlush(1, 2)...)
+		m := manifestOf(1, flushes+1, objectOf("rawdata/again.gz", again, linesOfFlush(1, 2)))
+		p.put("rawdata/again.gz", again)
+		p.put(manifest.Key(m.Origin, m.Number), m.Encode())
+		if r := verified(t, p, nil); r.Verdict != Whole {
+			t.Fatalf("%s: %+v", r.Verdict, r.Findings)
+		}
+		p.put("rawdata/copy.gz", again)
+		if f := only(t, verified(t, p, nil), Doubled); f.Key != "rawdata/copy.gz" {
+			t.Errorf("%+v", f)
+		}
 	})
 }
 
@@ -415,6 +499,61 @@ func TestRangesThatDoNotMeet(t *testing.T) {
 			f := only(t, verified(t, p, nil), want)
 			ranged(t, f, min(previous, "200"), max(previous, "200"))
 		}
+	})
+}
+
+// Manifests and objects of the last flushes vanish together: nothing in the
+// archive speaks of them any more. The checkpoint does.
+func TestAChainThatEndsBeforeItsCheckpointIsAGap(t *testing.T) {
+	ends := func(number int64, last string) []End {
+		whole := End{Folder: origin(0).Folder(), Shard: shardName(0), Number: flushes, Last: standpipe.Position{Sequence: "500"}}
+		return []End{whole, {Folder: origin(1).Folder(), Shard: shardName(1), Number: number, Last: standpipe.Position{Sequence: last}}}
+	}
+	for name, tc := range map[string]struct {
+		ends        []End
+		lost        []int
+		after, last string // of the gap, none if empty
+		detail      string
+	}{
+		"nothing is lost":                  {ends: ends(flushes, "500")},
+		"a writer has gone on meanwhile":   {ends: ends(2, "300")},
+		"nobody asked":                     {lost: []int{3, 4}},
+		"a shard that has never flushed":   {ends: append(ends(4, "500"), End{Folder: "_standpipe/commits/x/y/", Shard: "y"})},
+		"the last two":                     {ends: ends(4, "500"), lost: []int{3, 4}, after: "300", last: "500", detail: "ends with manifest 2"},
+		"the end of the shard":             {ends: ends(4, standpipe.ShardEnd), lost: []int{4}, after: "400", last: standpipe.ShardEnd, detail: "ends with manifest 3"},
+		"the checkpoint went on by itself": {ends: ends(4, "700"), after: "500", last: "700", detail: "the checkpoint is at 700"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := folderPlace{t, t.TempDir()}
+			fill(p)
+			for _, n := range tc.lost {
+				p.remove(manifest.Key(origin(1), int64(n)))
+				p.remove(dataKey(1, n))
+			}
+			r := verified(t, p, func(o *Options) { o.Ends = tc.ends })
+			if tc.after == "" {
+				if r.Verdict != Whole {
+					t.Errorf("verdict %s: %+v", r.Verdict, r.Findings)
+				}
+				return
+			}
+			f := only(t, r, Gap)
+			ranged(t, f, tc.after, tc.last)
+			repairs(t, f, "--from after:"+tc.after, "--to-prefix")
+			if !strings.Contains(f.Detail, tc.detail) || r.Counts.Ends != 2 {
+				t.Errorf("%s; %d ends", f.Detail, r.Counts.Ends)
+			}
+		})
+	}
+	t.Run("the whole chain", func(t *testing.T) {
+		p := folderPlace{t, t.TempDir()}
+		fill(p)
+		for n := 1; n <= flushes; n++ {
+			p.remove(manifest.Key(origin(1), int64(n)))
+			p.remove(dataKey(1, n))
+		}
+		f := only(t, verified(t, p, func(o *Options) { o.Ends = ends(4, "500") }), Gap)
+		repairs(t, f, "--from TRIM_HORIZON", "--to 500")
 	})
 }
 

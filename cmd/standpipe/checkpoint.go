@@ -66,7 +66,7 @@ func export(stream string, leases []checkpoint.Lease, now time.Time) exported {
 	e := exported{Schema: exportSchema, Time: now.UTC(), Stream: stream, Shards: []exportedShard{}}
 	for _, l := range leases {
 		e.Shards = append(e.Shards, exportedShard{
-			Shard: l.Shard, Checkpoint: l.Checkpoint, StartTime: l.StartTime, Seen: l.Seen,
+			Shard: l.Shard, Checkpoint: l.Checkpoint, StartTime: l.StartTime, Seen: l.Delivered(),
 			Incarnation: l.Incarnation, Commits: l.Commits, Pending: l.Pending != nil,
 		})
 	}
@@ -207,8 +207,8 @@ func (k *checkpointShow) Run(ctx context.Context, g *globals, out *console) erro
 		if l.Checkpoint.Sequence == standpipe.AtTimestamp {
 			at += " " + l.StartTime.UTC().Format(time.RFC3339)
 		}
-		if !l.Seen.IsZero() {
-			seen = l.Seen.UTC().Format(time.RFC3339)
+		if at := l.Delivered(); !at.IsZero() {
+			seen = at.UTC().Format(time.RFC3339)
 		}
 		if l.Pending != nil {
 			pending = "to " + l.Pending.Position.String()

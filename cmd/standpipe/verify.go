@@ -12,11 +12,12 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/config"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/verify"
 )
 
 type verifyCommand struct {
-	Config string        `short:"c" placeholder:"FILE" help:"Configuration: its destination is verified, and its stream asked."`
+	Config string        `short:"c" placeholder:"FILE" help:"Configuration: its destination is verified, its checkpoints and its stream asked."`
 	Deep   bool          `help:"Read every object: bytes, lines and hashes, not only names and sizes."`
 	Stream bool          `help:"Read the records again that the stream still has, and compare. Needs -c."`
 	Rate   float64       `default:"2" help:"With --stream: reads per second and shard, of the 5 that all readers share."`
@@ -40,8 +41,10 @@ verdicts, with its shard, its range and the command that mends it:
 
 What could not be judged is unreadable, changed (during the run) or unsettled (of a flush under way).
 
-Without --deep an object whose size is as written is taken for whole. A prefix restricts the objects,
-not the chains. Memory does not grow with the archive.
+Without --deep an object is taken for whole when its size is as written and it is not younger than its
+manifest. Others are read: what replay restored, and in a plain copy of an archive perhaps every one.
+With -c the checkpoints are asked where each chain ends; those of a file only while standpipe is stopped.
+A prefix restricts the objects, not the chains. Memory does not grow with the archive.
 
 Exit codes: 0 whole, 1 damaged, 2 wrong flags, 3 not everything could be judged, 130 interrupted.
 
@@ -89,6 +92,11 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 	if !k.Quiet {
 		o.Progress = k.progress(out)
 	}
+	if c != nil {
+		if o.Ends, err = k.ends(ctx, c, g, root); err != nil {
+			out.note("the ends of the chains are not held against the checkpoints: %v", err)
+		}
+	}
 	if k.Stream {
 		stream, closing, err := k.stream(ctx, c, g)
 		if err != nil {
@@ -105,6 +113,33 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 		return &exitError{code: exitIncomplete, err: err}
 	}
 	return k.show(report, out)
+}
+
+// ends asks the checkpoints how far the chains go, when the archive is that of
+// the configuration: another one, a replay's, has checkpoints of its own.
+func (k *verifyCommand) ends(ctx context.Context, c *config.Config, g *globals, at root) ([]verify.End, error) {
+	own, err := openRoot(ctx, placeOf(c), s3Of(c, g.Region))
+	if err != nil || own.Location() != at.Location() {
+		return nil, errors.Join(err, fmt.Errorf("%s is not the configuration's archive", at.Location()))
+	}
+	settings, err := loadAWS(ctx, g.Region, c.KinesisStreamSourceConfiguration.Region())
+	if err != nil {
+		return nil, err
+	}
+	store, err := existingStore(ctx, c, settings)
+	if err != nil {
+		return nil, err
+	}
+	roster, err := store.Roster(ctx)
+	if err := errors.Join(err, store.Close()); err != nil {
+		return nil, err
+	}
+	ends := []verify.End{}
+	for _, l := range roster.Leases {
+		chain := manifest.Origin{Stream: c.KinesisStreamSourceConfiguration.StreamName(), Incarnation: l.Incarnation, Shard: l.Shard}
+		ends = append(ends, verify.End{Folder: chain.Folder(), Shard: l.Shard, Number: l.Commits, Last: l.Checkpoint})
+	}
+	return ends, nil
 }
 
 // progress is one line now and then.
@@ -162,8 +197,14 @@ func writeVerified(w io.Writer, r verify.Report, show int, p paint) error {
 	fmt.Fprintf(&b, "%s of %s; %s of %s compared by %s, %s read\n", amount(c.Manifests, "manifest"), amount(c.Chains, "chain"),
 		amount(c.Objects, "object"), formatBytes(c.Bytes), how, formatBytes(c.Read))
 	fmt.Fprintf(&b, "%s proved, %s\n", amount(c.Records, "record"), amount(c.Lines, "line"))
+	if c.Ends > 0 {
+		fmt.Fprintf(&b, "the ends of %s held against the checkpoints\n", amount(c.Ends, "chain"))
+	}
 	if r.Stream {
 		fmt.Fprintf(&b, "%s compared with the stream; the records of %s have left its retention\n", amount(c.Streamed, "manifest"), amount(c.Beyond, "manifest"))
+	}
+	if c.Late > 0 {
+		fmt.Fprintf(&b, "%s written after the manifest, and read for that\n", amount(c.Late, "object"))
 	}
 	if c.Outside > 0 {
 		fmt.Fprintf(&b, "%s beside the archive, not judged\n", amount(c.Outside, "object"))

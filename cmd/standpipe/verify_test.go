@@ -2,10 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/checkpoint/embedded"
+	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/verify"
 )
 
@@ -22,7 +28,7 @@ func TestAVerdictNamesShardRangeAndCommand(t *testing.T) {
 	}
 	r := verify.Report{
 		Archive: "s3://my-lake/", Prefix: "rawdata/", Deep: true, Stream: true, Verdict: verify.Damaged,
-		Counts: verify.Counts{Chains: 1, Manifests: 2, Objects: 1200, Records: 20000, Lines: 24000, Bytes: 5 << 20, Read: 5 << 20, Outside: 3, Trimmed: 1, Streamed: 1, Beyond: 1},
+		Counts: verify.Counts{Chains: 1, Manifests: 2, Objects: 1200, Ends: 1, Records: 20000, Lines: 24000, Bytes: 5 << 20, Read: 5 << 20, Late: 2, Outside: 3, Trimmed: 1, Streamed: 1, Beyond: 1},
 		Found:  map[verify.Kind]int64{verify.Missing: 1, verify.Gap: 1, verify.Foreign: 1},
 		Findings: []verify.Finding{
 			finding(verify.Missing, "rawdata/2026/11/22/16/a.gz", "12 lines of 10 records"),
@@ -37,5 +43,62 @@ func TestAVerdictNamesShardRangeAndCommand(t *testing.T) {
 	golden(t, "verify.txt", out.String())
 	if !strings.Contains(out.String(), "and 1 more") {
 		t.Error("what is not shown is not counted")
+	}
+}
+
+// Manifests and objects of the last flush are gone, and with -c verify says so:
+// the checkpoint knows how many there were. While another process holds the
+// checkpoints it says that it could not ask.
+func TestVerifyHoldsChainsAgainstTheCheckpoints(t *testing.T) {
+	aim(t, "AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	lake, state := t.TempDir(), t.TempDir()
+	file := filepath.Join(t.TempDir(), "standpipe.yaml")
+	if err := os.WriteFile(file, []byte(`DeliveryStreamName: orders
+DeliveryStreamType: KinesisStreamAsSource
+KinesisStreamSourceConfiguration: {KinesisStreamARN: "arn:aws:kinesis:us-east-1:123456789012:stream/orders"}
+Standpipe:
+  Folder: `+lake+`
+  Checkpoint: {Type: embedded, Path: `+state+`}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := manifest.Origin{Stream: "orders", Incarnation: "918ae64bbfd23128", Shard: "shardId-000000000000"}
+	m := manifest.Manifest{
+		Version: manifest.Version, Origin: at, Number: 1, Reason: standpipe.SealAge, Counts: manifest.Counts{Records: 1, Dropped: 1},
+		Previous: standpipe.Position{Sequence: standpipe.TrimHorizon}, First: "100", Last: standpipe.Position{Sequence: "100"},
+	}
+	if err := m.Sum(); err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(lake, filepath.FromSlash(manifest.Key(at, 1)))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(key), 0o755), os.WriteFile(key, m.Encode(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	store, err := embedded.Open(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := checkpoint.Lease{Shard: at.Shard, Incarnation: at.Incarnation, Commits: 2, Checkpoint: standpipe.Position{Sequence: "200"}}
+	if err := store.Create(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	const unasked = "not held against the checkpoints"
+	if r := call("verify", "-c", file); r.code != 0 || !strings.Contains(r.errors, unasked) {
+		t.Errorf("while the checkpoints are in use: %+v", r)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := call("verify", "-c", file)
+	for _, want := range []string{"damaged", "gap\n", "ends with manifest 1, the checkpoint was moved by number 2", "--from after:100 --to 200 --to-prefix"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("not said: %q", want)
+		}
+	}
+	if r.code != exitFailed || strings.Contains(r.errors, unasked) {
+		t.Errorf("code %d, out %s\n%s", r.code, r.out, r.errors)
+	}
+	if r := call("verify", lake); r.code != 0 {
+		t.Errorf("without -c nobody can know: %+v", r)
 	}
 }

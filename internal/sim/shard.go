@@ -17,9 +17,14 @@ type Shard struct {
 	// PageMax is the most records of one page; a page may be empty with
 	// records ahead.
 	PageMax int
+	// Trimmed is how many of the first records retention has taken.
+	Trimmed int
 
 	fetched time.Time
 }
+
+// Retention is how long a record is kept at least.
+const Retention = 24 * time.Hour
 
 // Fetched is when a page was served last. For the driver.
 func (s *Shard) Fetched() time.Time { return s.fetched }
@@ -29,13 +34,18 @@ type Reader struct {
 	shard  *Shard
 	client *Client
 	next   int // index of the next record
+	after  standpipe.Position
+	seen   time.Time
+	doubt  bool // records may be missing before the next one
 	ready  time.Time
 	page   consumer.Page
 }
 
-// Open returns a reader that starts after a position.
+// Open returns a reader that starts after a position. It knows what the real one
+// can know of records that were trimmed: whether the record at the position is
+// there, and whether what was seen is too young to be followed by one.
 func (s *Shard) Open(c *Client, from consumer.Start) *Reader {
-	r := &Reader{shard: s, client: c}
+	r := &Reader{shard: s, client: c, after: from.Position, seen: from.Seen}
 	if !from.Position.AtStart() {
 		done := 0
 		if from.At {
@@ -45,6 +55,9 @@ func (s *Shard) Open(c *Client, from consumer.Start) *Reader {
 			r.next++
 		}
 	}
+	known := from.Position.AtStart() && from.Seen.IsZero() || !from.Position.AtStart() && r.next > s.Trimmed
+	r.doubt = !known && !from.At && time.Since(from.Seen) >= Retention
+	r.next = max(r.next, s.Trimmed)
 	return r
 }
 
@@ -68,6 +81,12 @@ func (r *Reader) Fetch(ctx context.Context, _ int64) error {
 		return &standpipe.Error{Class: standpipe.Retryable, Op: "get records", Err: err}
 	}
 	r.page = consumer.Page{ReadAt: time.Now(), End: at+n == len(r.shard.Records)}
+	if r.doubt && (n > 0 || r.page.End) {
+		r.page.Gap = &consumer.Gap{After: r.after, Seen: r.seen, Reason: consumer.GapTrimmed}
+		if n > 0 {
+			r.page.Gap.Before = string(r.shard.Records[at].Sequence)
+		}
+	}
 	for _, rec := range r.shard.Records[at : at+n] {
 		rec.Data, rec.Sequence = bytes.Clone(rec.Data), bytes.Clone(rec.Sequence)
 		r.page.Records = append(r.page.Records, rec)
@@ -78,11 +97,17 @@ func (r *Reader) Fetch(ctx context.Context, _ int64) error {
 // Decode implements delivery.Source.
 func (r *Reader) Decode() (*consumer.Page, error) {
 	r.next += len(r.page.Records)
+	for _, rec := range r.page.Records {
+		r.doubt = false
+		if rec.Arrival.After(r.seen) {
+			r.seen = rec.Arrival
+		}
+	}
 	return &r.page, nil
 }
 
-// Seen implements delivery.Source. Nothing is trimmed here.
-func (r *Reader) Seen() time.Time { return time.Time{} }
+// Seen implements delivery.Source.
+func (r *Reader) Seen() time.Time { return r.seen }
 
 // Done implements delivery.Source. The page's memory is overwritten: whoever
 // kept a slice of it is found out.

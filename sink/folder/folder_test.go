@@ -186,6 +186,42 @@ func TestPublishAfterACrashFinishes(t *testing.T) {
 	}
 }
 
+// Whatever lies where uploads are staged, of an older version, half written or
+// not ours at all, stops no start and no upload, and is left alone.
+func TestRubbishAmongTheStagedUploadsStopsNothing(t *testing.T) {
+	dir := t.TempDir()
+	rubbish := map[string]string{
+		".standpipe-staging/no-folder":             "x",
+		".standpipe-staging/empty/part-00001":      "",
+		".standpipe-staging/torn/object.json":      `{"key":"a/`,
+		".standpipe-staging/other/object.json":     `[1,2,3]`,
+		".standpipe-staging/other/deep/part-00001": "x",
+		".standpipe-meta/zz.json":                  "not JSON",
+	}
+	for name, text := range rubbish {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), text)
+	}
+	s := open(t, dir)
+	u := sinktest.Stage(t, s, sink.Object{Key: "a/b"}, []byte("one"), []byte("two"))
+	if err := s.Publish(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteOnce(t.Context(), "_standpipe/x", []byte("y")); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := s.Read(t.Context(), "a/b", 100); err != nil || string(p) != "onetwo" {
+		t.Fatalf("%q, %v", p, err)
+	}
+	for name, text := range rubbish {
+		if p, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(p) != text {
+			t.Errorf("%s holds %q, %v", name, p, err)
+		}
+	}
+}
+
 func TestAForeignObjectUnderTheKeyIsNotOurs(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
