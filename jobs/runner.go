@@ -196,7 +196,7 @@ func (r *Runner) dispatch(ctx context.Context, seen *observer) error {
 		if j.Cancelled || r.handlers[j.Kind] == nil {
 			continue
 		}
-		slices, err := r.store.Slices(ctx, j.ID)
+		slices, err := r.store.States(ctx, j.ID)
 		if err != nil {
 			return fmt.Errorf("read job %s: %w", j.ID, err)
 		}

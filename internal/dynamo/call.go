@@ -47,16 +47,19 @@ func (t *Table) Do(ctx context.Context, op string, attempt func(context.Context)
 		if class := standpipe.ClassOf(err); class != standpipe.Retryable && class != standpipe.Throttled {
 			return doubtful, err
 		}
-		t.mu.Lock()
-		wait := repeats.Delay(failures, t.rnd)
-		t.mu.Unlock()
-		if backoff.Sleep(bounded, wait) != nil {
+		if backoff.Sleep(bounded, t.delay(failures)) != nil {
 			if ctx.Err() != nil {
 				return doubtful, fmt.Errorf("%s: %w", op, context.Cause(ctx))
 			}
 			return doubtful, err
 		}
 	}
+}
+
+func (t *Table) delay(failures int) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return repeats.Delay(failures, t.rnd)
 }
 
 func (t *Table) once(ctx context.Context, attempt func(context.Context) error) error {

@@ -171,6 +171,11 @@ func (s *Store) Slices(ctx context.Context, job string) (all []jobs.Slice, err e
 	return all, err
 }
 
+// States implements jobs.Store.
+func (s *Store) States(ctx context.Context, job string) ([]jobs.Slice, error) {
+	return s.Slices(ctx, job)
+}
+
 // Slice implements jobs.Store.
 func (s *Store) Slice(ctx context.Context, job string, number int) (x jobs.Slice, err error) {
 	err = s.view(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketSlices), sliceKey(job, number), &x) })
