@@ -260,15 +260,13 @@ func TestAPlanBecomesVisibleLastAndOnce(t *testing.T) {
 		id := fmt.Sprintf("j%d", i)
 		j, all := jobstest.Plan(id, 60)
 		j.Spec, all[7].Spec = largeDocument(1), largeDocument(2)
-		left := 3
+		harmed := map[string]int{}
 		net.begin(func(op, _ string) fault {
 			if _, err := watcher.Job(context.Background(), id); op == "BatchWriteItem" && !errors.Is(err, jobs.ErrNotFound) {
 				t.Errorf("%v: visible while its rows are written: %v", f, err)
 			}
-			if op == "BatchWriteItem" || op == "PutItem" && f != half {
-				if left--; left >= 0 || f == half {
-					return f
-				}
+			if harmed[op]++; op == "BatchWriteItem" && (harmed[op] < 3 || f == half) || op == "PutItem" && f != half && harmed[op] == 1 {
+				return f
 			}
 			return none
 		})
@@ -339,31 +337,70 @@ func TestPartsAreWrittenBeforeTheirRowAndRemovedAfterIt(t *testing.T) {
 	}
 }
 
-// Readers beside a writer that replaces a document again and again see whole ones.
+// A document that is replaced between the reads of its row and of its parts is
+// read again.
 func TestAReaderNeverSeesHalfADocument(t *testing.T) {
-	s := openTable(t, harness.StartDynalite(t, 0).Settings())
+	server := harness.StartDynalite(t, 0)
+	net, settings := newNetwork(t, server.Endpoint)
+	s := openTable(t, settings)
+	writer := again(t, s, server.Settings())
 	plan(t, s, "j", 1)
-	writing, done := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	for range 2 {
-		group.Go(func() {
-			for writing.Err() == nil {
-				all, err := s.Slices(t.Context(), "j")
-				if err != nil || len(all) != 1 || len(all[0].Progress) > 0 && len(slices.Compact(all[0].Progress[1:2*inlineMax+1])) != 1 {
-					t.Errorf("%d slices, %v", len(all), err)
-					return
-				}
+	write := func(i int) {
+		x, err := writer.Slice(context.Background(), "j", 0)
+		if err == nil {
+			_, err = writer.Put(context.Background(), x.Report(largeDocument(i)))
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	write(0)
+	for name, read := range map[string]func() (jobs.Slice, error){
+		"one": func() (jobs.Slice, error) { return s.Slice(t.Context(), "j", 0) },
+		"all": func() (jobs.Slice, error) {
+			all, err := s.Slices(t.Context(), "j")
+			if err != nil || len(all) != 1 {
+				return jobs.Slice{}, fmt.Errorf("%d slices, %w", len(all), err)
 			}
+			return all[0], nil
+		},
+	} {
+		replaced := 0
+		net.begin(func(op, body string) fault {
+			if op == "Query" && strings.Contains(body, "/part/") && replaced < 2 {
+				replaced++
+				write(replaced)
+			}
+			return none
 		})
+		x, err := read()
+		net.begin(nil)
+		if err != nil || replaced != 2 || !bytes.Equal(x.Progress, largeDocument(2)) {
+			t.Errorf("%s: %d bytes after %d replacements, %v", name, len(x.Progress), replaced, err)
+		}
 	}
-	x, err := s.Slice(t.Context(), "j", 0)
-	for i := 0; i < 12 && err == nil; i++ {
-		x, err = s.Put(t.Context(), x.Report(largeDocument(i)))
+}
+
+// Another machine's plan becomes visible while ours is written: ours leaves
+// nothing.
+func TestTheSecondPlanRemovesItsRows(t *testing.T) {
+	server := harness.StartDynalite(t, 0)
+	net, settings := newNetwork(t, server.Endpoint)
+	s := openTable(t, settings)
+	other := again(t, s, server.Settings())
+	net.begin(func(op, _ string) fault {
+		if op == "PutItem" {
+			plan(t, other, "j", 3)
+		}
+		return none
+	})
+	j, all := jobstest.Plan("j", 40)
+	j.Spec, all[1].Spec = largeDocument(1), largeDocument(2)
+	if err := s.Create(t.Context(), j, all); !errors.Is(err, jobs.ErrExists) {
+		t.Error(err)
 	}
-	done()
-	group.Wait()
-	if err != nil {
-		t.Fatal(err)
+	if got, err := s.Slices(t.Context(), "j"); err != nil || len(got) != 3 || rowsOf(t, s, "j") != 3 {
+		t.Errorf("%d slices in %d rows, %v", len(got), rowsOf(t, s, "j"), err)
 	}
 }
 
