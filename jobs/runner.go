@@ -50,6 +50,9 @@ type Handler func(ctx context.Context, t Task) (result json.RawMessage, err erro
 type Options struct {
 	// Worker names this process, for people.
 	Worker string
+	// Queue is the queue's name: standpipe-jobs. Runners that have handlers for
+	// different jobs need different ones, or they throw away each other's messages.
+	Queue string
 	// Parallel is how many slices are worked on at a time: 1.
 	Parallel int
 	// Beat is how often a claim is renewed: 3 s.
@@ -65,6 +68,9 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
+	if o.Queue == "" {
+		o.Queue = "standpipe-jobs"
+	}
 	o.Parallel = max(o.Parallel, 1)
 	if o.Beat <= 0 {
 		o.Beat = 3 * time.Second
@@ -127,7 +133,7 @@ func NewRunner(store Store, newQueue func(*taskq.QueueOptions) Queue, handlers m
 		return nil, fmt.Errorf("register the handler: %w", err)
 	}
 	r.queue = newQueue(&taskq.QueueOptions{
-		Name:         "standpipe-jobs",
+		Name:         opt.Queue,
 		Handler:      &tasks,
 		MinNumWorker: int32(opt.Parallel), MaxNumWorker: int32(opt.Parallel), // equal: else taskq searches by trial
 		MaxNumFetcher: 1,
@@ -200,11 +206,14 @@ func (r *Runner) dispatch(ctx context.Context, seen *observer) error {
 		if err != nil {
 			return fmt.Errorf("read job %s: %w", j.ID, err)
 		}
-		if Summarize(slices).Ended() {
+		sum := Summarize(slices)
+		if sum.Ended() {
 			continue
 		}
 		alive[j.ID] = true
-		for _, s := range seen.due(j.ID, slices, time.Now()) {
+		queued, err := r.queue.Len()
+		full := err == nil && queued >= sum.Waiting+sum.Running
+		for _, s := range seen.due(j.ID, slices, full, time.Now()) {
 			if err := r.add(ctx, s); err != nil {
 				return err
 			}

@@ -24,7 +24,7 @@ const DefaultTable = "standpipe-jobs"
 var use = dynamo.Use{
 	Keys:    []string{attrCollection, attrRow},
 	Setting: "table= in --jobs or Standpipe.Jobs",
-	Create:  "adding create=true to that address: redis://HOST:6379/0?create=true",
+	Create:  "the command that begins a job, with create=true in that address: redis://HOST:6379/0?create=true",
 	Waits:   "create=true in the address, which waits",
 	Loss:    "Every job in it is about to be lost",
 	Policy:  "jobs need dynamodb:DescribeTable, GetItem, PutItem, UpdateItem, DeleteItem, BatchWriteItem and Query on the table, create=true CreateTable and TagResource too",
