@@ -209,7 +209,8 @@ func TestAJobThatIsDeletedElsewhereEndsTheCommand(t *testing.T) {
 
 func TestAFleetWithoutRedisOrTableSaysSoOnce(t *testing.T) {
 	redis, place := aFleet(t)
-	bare := "redis://" + redis.Addr() + "/0?table=some-jobs"
+	addr := redis.Addr()
+	bare := "redis://" + addr + "/0?table=some-jobs"
 	if r := call("jobs", "list", "--jobs", bare); r.code != exitFailed || !strings.Contains(r.errors, "create=true") || !strings.Contains(r.errors, "some-jobs") {
 		t.Errorf("no table: %+v", r)
 	}
@@ -233,7 +234,7 @@ func TestAFleetWithoutRedisOrTableSaysSoOnce(t *testing.T) {
 	}
 	again := miniredis.RunT(t) // miniredis answers no blocking call after a restart
 	again.RequireAuth("hush")
-	t.Setenv("STANDPIPE_JOBS", strings.Replace(secret, redis.Addr(), again.Addr(), 1))
+	t.Setenv("STANDPIPE_JOBS", strings.Replace(secret, addr, again.Addr(), 1))
 	if r := call("redrive", source, "--to-prefix", to, "-q"); r.code != exitOK || !strings.Contains(r.out, "redrove 1 of 1 records") {
 		t.Errorf("%+v", r)
 	}
