@@ -503,8 +503,8 @@ func TestWhatFiveHundredSlicesCost(t *testing.T) {
 	if got["UpdateItem"] != 2*n || got["PutItem"]+got["BatchWriteItem"]+got["DeleteItem"] != 0 {
 		t.Errorf("writes: %v, want %d UpdateItem", got, 2*n)
 	}
-	// A look: list the jobs, read the job, read its slices.
-	if looks := got["GetItem"] - 2*n; looks < 1 || looks > n+1 || got["Query"] > 2*looks {
+	// A look: list the jobs, read the job, read its slices. The last may be cut off.
+	if looks := got["GetItem"] - 2*n; looks < 1 || looks > n+1 || got["Query"] > 2*looks+2 {
 		t.Errorf("reads: %v, want %d GetItem and at most a look for each slice", got, 2*n)
 	}
 }
