@@ -267,11 +267,11 @@ func (r *Runner) handle(msg *taskq.Message) error {
 func (r *Runner) do(ctx context.Context, m message, log *zap.Logger, keep func(context.Context) error) error {
 	j, err := r.store.Job(ctx, m.Job)
 	if err != nil {
-		return fmt.Errorf("read the job: %w", err)
+		return unlessStopped(ctx, "read the job", err)
 	}
 	s, err := r.store.Slice(ctx, m.Job, m.Slice)
 	if err != nil {
-		return fmt.Errorf("read the slice: %w", err)
+		return unlessStopped(ctx, "read the slice", err)
 	}
 	handler := r.handlers[j.Kind]
 	if handler == nil || j.Cancelled || s.Ended() || s.Revision != m.Revision {
@@ -321,6 +321,14 @@ func (r *Runner) do(ctx context.Context, m message, log *zap.Logger, keep func(c
 		next = last.Retry(err.Error(), rest)
 	}
 	return r.record(ctx, c, next)
+}
+
+// unlessStopped: before the claim a stop leaves nothing undone.
+func unlessStopped(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", op, err)
 }
 
 func (r *Runner) rest(tries int) time.Duration {

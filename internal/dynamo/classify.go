@@ -44,6 +44,8 @@ func (t *Table) classify(op string, err error) error {
 			e.Class = standpipe.Throttled
 		case status == 401 || status == 403 || code == "" && unsigned(err):
 			e.Class, e.Hint = standpipe.Denied, "check the AWS credentials of this process"
+		case status == 0 && code == "":
+			e.Hint = "DynamoDB cannot be reached: check the region, the network, and AWS_ENDPOINT_URL_DYNAMODB if it is set"
 		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
