@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/standpipe/standpipe/internal/jobplace"
 )
 
 // A checker holds fields against one another, after each was held against its
@@ -29,6 +31,7 @@ func (k checker) all(v Validators) {
 	k.extension()
 	k.checkpoint()
 	k.statusAddress()
+	k.jobs()
 	k.endpoints()
 }
 
@@ -288,12 +291,35 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// jobs wants a folder or a Redis. User names are refused as in endpoints: the
+// settings in force are printed, and files get copied.
+func (k checker) jobs() {
+	const path = "Standpipe.Jobs"
+	p, err := jobplace.Parse(k.c.Standpipe.Jobs)
+	switch {
+	case err != nil:
+		k.secret(path, err.Error(), "write a folder, or redis://HOST:6379/0 for several machines")
+	case p.Secret:
+		k.secret(path, "the address has a user name or a password", "remove it here and give the whole address in the environment: STANDPIPE_JOBS")
+	}
+}
+
+// secret notes a problem without showing its line, which may hold a password.
+func (k checker) secret(path, message, fix string) {
+	at := k.at(path)
+	if slices.ContainsFunc(k.problems, func(p Problem) bool { return p.Path == path }) {
+		return
+	}
+	k.problems = append(k.problems, Problem{File: k.file, Line: at.line, Column: at.column, Path: path, Message: message, Fix: fix})
+}
+
 func (k checker) endpoints() {
 	e := k.c.Standpipe.Endpoint
 	k.endpoint("Standpipe.Endpoint.Kinesis", e.Kinesis)
 	k.endpoint("Standpipe.Endpoint.S3", e.S3)
 	k.endpoint("Standpipe.Endpoint.DynamoDB", e.DynamoDB)
-	if k.given("Standpipe.Endpoint.DynamoDB") && k.c.Standpipe.Checkpoint.Type != CheckpointDynamoDB {
+	fleet, _ := jobplace.Parse(k.c.Standpipe.Jobs)
+	if k.given("Standpipe.Endpoint.DynamoDB") && k.c.Standpipe.Checkpoint.Type != CheckpointDynamoDB && !fleet.Fleet() {
 		k.caution("Standpipe.Endpoint.DynamoDB", "has no effect: Checkpoint.Type is not dynamodb", "")
 	}
 	for _, path := range []string{"Standpipe.Endpoint.S3", "Standpipe.Endpoint.PathStyle"} {
@@ -314,11 +340,7 @@ func (k checker) endpoint(path, text string) {
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
 		k.flag(path, "is not a URL", "write it with http:// or https://, such as http://127.0.0.1:9000")
 	case u.User != nil: // the line may hold a password: it is not shown
-		at := k.at(path)
-		k.problems = append(k.problems, Problem{
-			File: k.file, Line: at.line, Column: at.column, Path: path,
-			Message: "the URL has a user name", Fix: "remove it: credentials come from the environment or the role",
-		})
+		k.secret(path, "the URL has a user name", "remove it: credentials come from the environment or the role")
 	case u.RawQuery != "" || u.Fragment != "":
 		k.flag(path, "the URL has more than a host and a path", "write "+u.Scheme+"://"+u.Host)
 	case u.Scheme == "http" && !loopback(u.Hostname()):

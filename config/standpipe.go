@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/standpipe/standpipe/internal/jobplace"
+)
 
 // Standpipe is the section for what Firehose lacks.
 type Standpipe struct {
@@ -48,6 +52,11 @@ type Standpipe struct {
 	Endpoint Endpoint
 	// Number of stream records that closes an object; 0 is no limit.
 	BatchRecords int `rule:"0..100000000"`
+	// Where the record of long work is kept (replay and its like): a folder of this
+	// machine, or redis://HOST:6379/0 for several, with a DynamoDB table as the record:
+	// CHECKPOINT-TABLE-jobs or standpipe-jobs, unless ?table=NAME says otherwise. A
+	// password is given in the environment: STANDPIPE_JOBS. --jobs wins over both.
+	Jobs string `length:"1..4096"`
 	// What to do about a prepared object that is neither staged nor visible although
 	// the bucket's lifecycle rule cannot have aborted it yet. halt stops the shard and
 	// asks; assume-published goes on (it was published and then removed); republish
@@ -196,6 +205,7 @@ func defaultStandpipe() Standpipe {
 		// what comes after the last object.
 		DrainTimeout:      Duration(110 * time.Second),
 		MaxReadsPerSecond: 1,
+		Jobs:              jobplace.Default,
 		OnAbsent:          AbsentHalt,
 		// The rule of deploy/s3-lifecycle.json.
 		AbortIncompleteAfter: Duration(7 * 24 * time.Hour),

@@ -203,22 +203,27 @@ var grants = map[string][]string{
 	"s3.GetObject":               {"s3:GetObject"},
 	"s3.ListObjectsV2":           {"s3:ListBucket"},
 
-	"dynamodb.DescribeTable": {"dynamodb:DescribeTable"},
-	"dynamodb.CreateTable":   {"dynamodb:CreateTable"},
-	"dynamodb.GetItem":       {"dynamodb:GetItem"},
-	"dynamodb.PutItem":       {"dynamodb:PutItem"},
-	"dynamodb.UpdateItem":    {"dynamodb:UpdateItem"},
-	"dynamodb.DeleteItem":    {"dynamodb:DeleteItem"},
-	"dynamodb.Scan":          {"dynamodb:Scan"},
+	"dynamodb.DescribeTable":  {"dynamodb:DescribeTable"},
+	"dynamodb.CreateTable":    {"dynamodb:CreateTable"},
+	"dynamodb.GetItem":        {"dynamodb:GetItem"},
+	"dynamodb.PutItem":        {"dynamodb:PutItem"},
+	"dynamodb.UpdateItem":     {"dynamodb:UpdateItem"},
+	"dynamodb.DeleteItem":     {"dynamodb:DeleteItem"},
+	"dynamodb.Scan":           {"dynamodb:Scan"},
+	"dynamodb.BatchWriteItem": {"dynamodb:BatchWriteItem"},
+	"dynamodb.Query":          {"dynamodb:Query"},
 }
 
 var call = regexp.MustCompile(`\b((?:s3|kinesis|dynamodb)\.[A-Za-z0-9]+)Input\{`)
 
-// needed are the actions for the calls that the sources of packages make.
-func needed(t *testing.T, packages ...string) (actions []string) {
+// needed are the actions for the calls that sources make: packages, or files.
+func needed(t *testing.T, sources ...string) (actions []string) {
 	t.Helper()
-	for _, p := range packages {
-		files, err := filepath.Glob(filepath.Join("..", p, "*.go"))
+	for _, p := range sources {
+		if filepath.Ext(p) != ".go" {
+			p += "/*.go"
+		}
+		files, err := filepath.Glob(filepath.Join("..", p))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no sources in %s, %v", p, err)
 		}
@@ -256,15 +261,16 @@ func allowed(t *testing.T, name string, without ...string) (actions []string) {
 // packages call that the command is made of, no more and no less.
 func TestPoliciesAllowWhatTheProgramCallsAndNothingElse(t *testing.T) {
 	for _, tt := range []struct {
-		policy   string
-		packages []string
-		without  []string // services that other software needs, such as the disk
+		policy  string
+		sources []string
+		without []string // services that other software needs, such as the disk
 	}{
 		{"iam/task-role.json", []string{"consumer", "sink/s3"}, []string{"elasticfilesystem"}},
 		{"iam/audit.json", []string{"consumer", "archive"}, nil},
-		{"iam/table.json", []string{"checkpoint/dynamodb"}, nil},
+		{"iam/table.json", []string{"checkpoint/dynamodb", "internal/dynamo/table.go"}, nil},
+		{"iam/jobs.json", []string{"jobs/dynamodb", "internal/dynamo"}, nil},
 	} {
-		need, got := needed(t, tt.packages...), allowed(t, tt.policy, tt.without...)
+		need, got := needed(t, tt.sources...), allowed(t, tt.policy, tt.without...)
 		// Only an operator makes a table.
 		need = slices.DeleteFunc(need, func(a string) bool { return a == "dynamodb:CreateTable" })
 		if !slices.Equal(need, got) {

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -91,7 +92,7 @@ func (s Slice) Finish(result json.RawMessage) Slice {
 // Retry gives s back after a failed try, or undone when the worker stops.
 func (s Slice) Retry(reason string, rest time.Duration) Slice {
 	s.State, s.Owner, s.Token = Waiting, "", ""
-	s.Error, s.Rest = reason, rest
+	s.Error, s.Rest = cut(reason), rest
 	return s
 }
 
@@ -105,8 +106,18 @@ func (s Slice) Return() Slice {
 // Fail ends s without a result.
 func (s Slice) Fail(reason string) Slice {
 	s.State, s.Owner, s.Token = Failed, "", ""
-	s.Error = reason
+	s.Error = cut(reason)
 	return s
+}
+
+// errorMax bounds Error in bytes: it is for people, and every look reads it.
+const errorMax = 4 << 10
+
+func cut(reason string) string {
+	if len(reason) > errorMax {
+		return strings.ToValidUTF8(reason[:errorMax], "") + " …"
+	}
+	return reason
 }
 
 // Resume gives a failed slice its tries back. Its progress stays.

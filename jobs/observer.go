@@ -25,8 +25,14 @@ func newObserver(claimTimeout time.Duration) *observer {
 // due returns the slices of one job that have to be dispatched now: waiting
 // ones that have rested, and running ones that stood still for the claim
 // timeout. A message may get lost, so what did not move is dispatched again
-// after another claim timeout.
-func (o *observer) due(job string, slices []Slice, now time.Time) (due []Slice) {
+// after another claim timeout. When the queue is full, when it holds a message
+// for every slice that has not ended, lost ones are not likely, and messages
+// about slices that only wait for a worker would pile up: then after 20.
+func (o *observer) due(job string, slices []Slice, full bool, now time.Time) (due []Slice) {
+	again := o.claimTimeout
+	if full {
+		again *= 20
+	}
 	seen := o.seen[job]
 	if seen == nil {
 		seen = map[int]sighting{}
@@ -43,7 +49,7 @@ func (o *observer) due(job string, slices []Slice, now time.Time) (due []Slice) 
 		}
 		still := now.Sub(x.since)
 		ready := s.State == Waiting && still >= s.Rest || s.State == Running && still >= o.claimTimeout
-		if ready && (x.dispatched.IsZero() || now.Sub(x.dispatched) >= o.claimTimeout) {
+		if ready && (x.dispatched.IsZero() || now.Sub(x.dispatched) >= again) {
 			x.dispatched = now
 			due = append(due, s)
 		}

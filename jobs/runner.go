@@ -50,6 +50,9 @@ type Handler func(ctx context.Context, t Task) (result json.RawMessage, err erro
 type Options struct {
 	// Worker names this process, for people.
 	Worker string
+	// Queue is the queue's name: standpipe-jobs. Runners that have handlers for
+	// different jobs need different ones, or they throw away each other's messages.
+	Queue string
 	// Parallel is how many slices are worked on at a time: 1.
 	Parallel int
 	// Beat is how often a claim is renewed: 3 s.
@@ -65,6 +68,9 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
+	if o.Queue == "" {
+		o.Queue = "standpipe-jobs"
+	}
 	o.Parallel = max(o.Parallel, 1)
 	if o.Beat <= 0 {
 		o.Beat = 3 * time.Second
@@ -127,7 +133,7 @@ func NewRunner(store Store, newQueue func(*taskq.QueueOptions) Queue, handlers m
 		return nil, fmt.Errorf("register the handler: %w", err)
 	}
 	r.queue = newQueue(&taskq.QueueOptions{
-		Name:         "standpipe-jobs",
+		Name:         opt.Queue,
 		Handler:      &tasks,
 		MinNumWorker: int32(opt.Parallel), MaxNumWorker: int32(opt.Parallel), // equal: else taskq searches by trial
 		MaxNumFetcher: 1,
@@ -196,15 +202,18 @@ func (r *Runner) dispatch(ctx context.Context, seen *observer) error {
 		if j.Cancelled || r.handlers[j.Kind] == nil {
 			continue
 		}
-		slices, err := r.store.Slices(ctx, j.ID)
+		slices, err := r.store.States(ctx, j.ID)
 		if err != nil {
 			return fmt.Errorf("read job %s: %w", j.ID, err)
 		}
-		if Summarize(slices).Ended() {
+		sum := Summarize(slices)
+		if sum.Ended() {
 			continue
 		}
 		alive[j.ID] = true
-		for _, s := range seen.due(j.ID, slices, time.Now()) {
+		queued, err := r.queue.Len()
+		full := err == nil && queued >= sum.Waiting+sum.Running
+		for _, s := range seen.due(j.ID, slices, full, time.Now()) {
 			if err := r.add(ctx, s); err != nil {
 				return err
 			}
@@ -258,11 +267,11 @@ func (r *Runner) handle(msg *taskq.Message) error {
 func (r *Runner) do(ctx context.Context, m message, log *zap.Logger, keep func(context.Context) error) error {
 	j, err := r.store.Job(ctx, m.Job)
 	if err != nil {
-		return fmt.Errorf("read the job: %w", err)
+		return unlessStopped(ctx, "read the job", err)
 	}
 	s, err := r.store.Slice(ctx, m.Job, m.Slice)
 	if err != nil {
-		return fmt.Errorf("read the slice: %w", err)
+		return unlessStopped(ctx, "read the slice", err)
 	}
 	handler := r.handlers[j.Kind]
 	if handler == nil || j.Cancelled || s.Ended() || s.Revision != m.Revision {
@@ -312,6 +321,14 @@ func (r *Runner) do(ctx context.Context, m message, log *zap.Logger, keep func(c
 		next = last.Retry(err.Error(), rest)
 	}
 	return r.record(ctx, c, next)
+}
+
+// unlessStopped: before the claim a stop leaves nothing undone.
+func unlessStopped(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", op, err)
 }
 
 func (r *Runner) rest(tries int) time.Duration {

@@ -19,6 +19,9 @@ var (
 // what is at the revision it was read at (compare and set), which makes a lost
 // race harmless. Any error other than those named leaves the outcome unknown;
 // reading again tells, because the token of a claim is random.
+//
+// Spec, Progress and Result may have 16 MiB each. Every write carries them, so
+// small ones are better: what is large belongs into an object.
 type Store interface {
 	// Create stores a job with its slices; both begin at revision 1, the slices
 	// waiting. A job becomes visible only after all of its slices are.
@@ -26,12 +29,15 @@ type Store interface {
 	Create(ctx context.Context, j Job, slices []Slice) error
 	// Jobs reads all jobs, oldest first.
 	Jobs(ctx context.Context) ([]Job, error)
-	// Job reads one job. ErrNotFound.
+	// Job reads one job, consistently. ErrNotFound.
 	Job(ctx context.Context, id string) (Job, error)
 	// PutJob replaces a job read at j.Revision. ErrChanged, ErrNotFound.
 	PutJob(ctx context.Context, j Job) (Job, error)
-	// Slices reads the slices of a job, by number.
+	// Slices reads the slices of a job, by number. None when there is no such job.
 	Slices(ctx context.Context, job string) ([]Slice, error)
+	// States is Slices for who needs only states and revisions: Spec, Progress and
+	// Result may be missing. What it returns is never Put.
+	States(ctx context.Context, job string) ([]Slice, error)
 	// Slice reads one slice, consistently. ErrNotFound.
 	Slice(ctx context.Context, job string, number int) (Slice, error)
 	// Put replaces a slice read at s.Revision and returns it at the next

@@ -11,6 +11,7 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/checkpoint/kcl"
+	"github.com/standpipe/standpipe/internal/dynamo"
 )
 
 // Rewrite does one write of a take-over or a hand-back. It fails with class
@@ -34,7 +35,7 @@ func (t *Table) Rewrite(ctx context.Context, r kcl.Rewrite) error {
 	}
 	op := "rewrite row " + r.Key
 	_, doubtful, err := t.update(ctx, op, r.Key, e)
-	if !isConditionFailed(err) {
+	if !dynamo.ConditionFailed(err) {
 		return err
 	}
 	if doubtful {
@@ -48,7 +49,7 @@ func (t *Table) Rewrite(ctx context.Context, r kcl.Rewrite) error {
 		}
 	}
 	return &standpipe.Error{
-		Class: standpipe.Fenced, Op: fmt.Sprintf("table %s: %s", t.name, op), Err: errors.New("somebody wrote to it meanwhile"),
+		Class: standpipe.Fenced, Op: fmt.Sprintf("table %s: %s", t.Name(), op), Err: errors.New("somebody wrote to it meanwhile"),
 		Hint: "an application is still at work on the table: stop it, then run the command again; rows that were done stay done",
 	}
 }
@@ -69,23 +70,23 @@ func (t *Table) Remove(ctx context.Context, worker string) error {
 }
 
 // WriteID is a new random id for Adoption.InPlace.
-func (t *Table) WriteID() string { return t.writeID() }
+func (t *Table) WriteID() string { return dynamo.WriteID() }
 
 // Picture reads a lease table and what a KCL 3.x fleet keeps beside it.
 func (t *Table) Picture(ctx context.Context) (p kcl.Picture, err error) {
 	if p.Table, err = t.Scan(ctx); err != nil {
 		return p, err
 	}
-	if p.Coordinator, err = t.beside(kcl.CoordinatorTable(t.name)).scanIfThere(ctx); err != nil {
+	if p.Coordinator, err = t.beside(kcl.CoordinatorTable(t.Name())).scanIfThere(ctx); err != nil {
 		return p, err
 	}
-	p.Metrics, err = t.beside(kcl.MetricsTable(t.name)).scanIfThere(ctx)
+	p.Metrics, err = t.beside(kcl.MetricsTable(t.Name())).scanIfThere(ctx)
 	return p, err
 }
 
 // beside is another table by the same client.
 func (t *Table) beside(name string) *Table {
-	return &Table{name: name, api: t.api, call: newCaller(name)}
+	return &Table{t.table.Beside(name)}
 }
 
 func (t *Table) scanIfThere(ctx context.Context) ([]kcl.Item, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/checkpoint/kcl"
+	"github.com/standpipe/standpipe/internal/dynamo"
 )
 
 // Store is a checkpoint.Store in one table.
@@ -31,20 +32,16 @@ func Open(ctx context.Context, t *Table) (*Store, error) {
 
 // Create implements checkpoint.Store.
 func (s *Store) Create(ctx context.Context, l checkpoint.Lease) error {
-	id := s.writeID()
+	id := dynamo.WriteID()
 	item := kcl.EncodeLease(l)
 	item[kcl.Write] = kcl.S(id)
 	e := newExpression()
 	e.require("attribute_not_exists(%s)", kcl.Key)
-	doubtful, err := s.call.do(ctx, "create lease of "+string(l.Shard), func(ctx context.Context) error {
-		condition := e.condition()
-		_, err := s.api.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: &s.name, Item: item, ConditionExpression: &condition, ExpressionAttributeNames: e.names,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		})
-		return err
+	condition := e.condition()
+	doubtful, err := s.table.Put(ctx, "create lease of "+string(l.Shard), &dynamodb.PutItemInput{
+		Item: item, ConditionExpression: &condition, ExpressionAttributeNames: e.names,
 	})
-	if !isConditionFailed(err) {
+	if !dynamo.ConditionFailed(err) {
 		return err
 	}
 	row, err := s.refused(ctx, string(l.Shard), err)
@@ -73,14 +70,14 @@ func (s *Store) Get(ctx context.Context, shard standpipe.ShardID) (checkpoint.Le
 // Update implements checkpoint.Store. It costs one write, and a read where a
 // refusal does not show the row.
 func (s *Store) Update(ctx context.Context, u checkpoint.Update) (checkpoint.Lease, error) {
-	id := s.writeID()
+	id := dynamo.WriteID()
 	e := newExpression()
 	conditionOf(e, u.If)
 	changeOf(e, u.Set)
 	once(e, id)
 	op := "update lease of " + string(u.Shard)
 	item, doubtful, err := s.update(ctx, op, string(u.Shard), e)
-	if isConditionFailed(err) {
+	if dynamo.ConditionFailed(err) {
 		if item, err = s.refused(ctx, string(u.Shard), err); err != nil {
 			return checkpoint.Lease{}, err
 		}
@@ -100,7 +97,7 @@ func (s *Store) Delete(ctx context.Context, l checkpoint.Lease) error {
 	conditionOf(e, checkpoint.Condition{Counter: &l.Counter})
 	op := "delete lease of " + string(l.Shard)
 	doubtful, err := s.delete(ctx, op, string(l.Shard), e)
-	if !isConditionFailed(err) {
+	if !dynamo.ConditionFailed(err) {
 		return err
 	}
 	item, err := s.refused(ctx, string(l.Shard), err)
@@ -143,7 +140,7 @@ func (s *Store) Roster(ctx context.Context) (r checkpoint.Roster, err error) {
 
 // Beat implements checkpoint.Store.
 func (s *Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worker, error) {
-	id, key := s.writeID(), kcl.WorkerKey(w.ID)
+	id, key := dynamo.WriteID(), kcl.WorkerKey(w.ID)
 	e := newExpression()
 	columns := kcl.WorkerColumns(w)
 	for _, name := range []string{kcl.Switches, kcl.Checkpoint, kcl.Sub, kcl.Worker, kcl.Leaving, kcl.Capacity, kcl.Version, kcl.Address, kcl.Started} {
@@ -156,7 +153,7 @@ func (s *Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worke
 	e.increase(kcl.Counter, 1)
 	once(e, id)
 	item, _, err := s.update(ctx, "heartbeat of worker "+w.ID, key, e)
-	if isConditionFailed(err) { // its only condition is that it was not applied
+	if dynamo.ConditionFailed(err) { // its only condition is that it was not applied
 		item, err = s.refused(ctx, key, err)
 	}
 	if err != nil {
@@ -176,7 +173,7 @@ func (s *Store) Nudge(ctx context.Context, id string) error {
 	e.require("attribute_exists(%s)", kcl.Key)
 	e.increase(kcl.Nudges, 1)
 	_, _, err := s.update(ctx, "nudge worker "+id, kcl.WorkerKey(id), e)
-	if isConditionFailed(err) {
+	if dynamo.ConditionFailed(err) {
 		return checkpoint.ErrNotFound
 	}
 	return err
@@ -210,7 +207,7 @@ func (s *Store) fenced(op string, item kcl.Item, doubtful bool) error {
 
 func (s *Store) unknown(op string) error {
 	return &standpipe.Error{
-		Class: standpipe.Retryable, Op: fmt.Sprintf("table %s: %s", s.name, op),
+		Class: standpipe.Retryable, Op: fmt.Sprintf("table %s: %s", s.Name(), op),
 		Err: errors.New("an answer was lost and the row has been written by somebody else since: applied or not is unknown"),
 	}
 }
@@ -219,9 +216,9 @@ func (s *Store) unknown(op string) error {
 func (s *Store) lease(item kcl.Item) (checkpoint.Lease, error) {
 	if !kcl.Ours(item) {
 		return checkpoint.Lease{}, &standpipe.Error{
-			Class: standpipe.Fatal, Op: fmt.Sprintf("table %s: read row %s", s.name, textOf(item, kcl.Key)),
+			Class: standpipe.Fatal, Op: fmt.Sprintf("table %s: read row %s", s.Name(), textOf(item, kcl.Key)),
 			Err:  errors.New("it was not written by standpipe, its owner may be at work"),
-			Hint: "stop the KCL application and run standpipe import-kcl --table " + s.name + "; or name another table in Standpipe.Checkpoint.Table",
+			Hint: "stop the KCL application and run standpipe import-kcl --table " + s.Name() + "; or name another table in Standpipe.Checkpoint.Table",
 		}
 	}
 	l, err := kcl.DecodeLease(item)
@@ -233,7 +230,7 @@ func (s *Store) lease(item kcl.Item) (checkpoint.Lease, error) {
 
 func (s *Store) damaged(err error) error {
 	return &standpipe.Error{
-		Class: standpipe.Fatal, Op: "read table " + s.name, Err: err,
+		Class: standpipe.Fatal, Op: "read table " + s.Name(), Err: err,
 		Hint: "a row was changed by hand or by another program; mend it, or delete it to begin its shard anew",
 	}
 }

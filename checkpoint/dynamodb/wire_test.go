@@ -203,7 +203,7 @@ func TestTheOutcomeOfAWriteIsNeverGuessed(t *testing.T) {
 // A connection that says nothing costs one attempt, not the lease.
 func TestASilentServerEndsTheAttemptAndNotTheWrite(t *testing.T) {
 	x := newWire(t, silent, refusedWith("mine"))
-	x.store.call.attempt = 50 * time.Millisecond
+	x.store.table.Attempt = 50 * time.Millisecond
 	if _, err := x.store.Update(t.Context(), checkpoint.Release(mine, "")); err != nil {
 		t.Error(err)
 	}

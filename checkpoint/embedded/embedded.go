@@ -7,38 +7,33 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/internal/boltfile"
 )
 
 // FileName is the name of the file inside the configured folder.
 const FileName = "checkpoint.db"
 
-// format is the version of what the file holds. Older code refuses a newer file.
-const format = "1"
-
-// lockWait is how long to wait for another process to let go of the file: long
-// enough for a predecessor that is just exiting, short enough for a clear error.
-const lockWait = time.Second
-
 var (
-	bucketMeta    = []byte("meta")
 	bucketLeases  = []byte("leases")
 	bucketWorkers = []byte("workers")
-	keyFormat     = []byte("format")
 )
+
+var kind = boltfile.Kind{
+	Name: FileName, Store: "checkpoint store", Format: "1",
+	Folder:  "Standpipe.Checkpoint.Path must name a folder this user may write",
+	Busy:    "one standpipe per Standpipe.Checkpoint.Path: stop the other one, or give this one a path of its own",
+	Foreign: "check Standpipe.Checkpoint.Path; a file that is not a checkpoint store must be moved away",
+	Disk:    "free space or mend the disk under Standpipe.Checkpoint.Path",
+	Buckets: [][]byte{bucketLeases, bucketWorkers},
+}
 
 // Store is a checkpoint.Store in one file.
 type Store struct {
@@ -50,54 +45,11 @@ var _ checkpoint.Store = (*Store)(nil)
 // Open opens, or makes, the store in folder dir. Its errors name the setting
 // Standpipe.Checkpoint.Path.
 func Open(dir string) (*Store, error) {
-	file := filepath.Join(dir, FileName)
-	op := "open checkpoint store " + file
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: op, Err: err,
-			Hint: "Standpipe.Checkpoint.Path must name a folder this user may write",
-		}
-	}
-	db, err := bolt.Open(file, 0o640, &bolt.Options{Timeout: lockWait})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: op, Err: errors.New("another process is using it"),
-			Hint: "one standpipe per Standpipe.Checkpoint.Path: stop the other one, or give this one a path of its own",
-		}
-	case err != nil:
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: op, Err: err,
-			Hint: "check Standpipe.Checkpoint.Path; a file that is not a checkpoint store must be moved away",
-		}
-	}
-	if err := db.Update(prepareFile); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", op, err), db.Close())
+	db, err := kind.Open(dir)
+	if err != nil {
+		return nil, err
 	}
 	return &Store{db: db}, nil
-}
-
-func prepareFile(tx *bolt.Tx) error {
-	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
-	if err != nil {
-		return err
-	}
-	for _, b := range [][]byte{bucketLeases, bucketWorkers} {
-		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-			return err
-		}
-	}
-	switch v := meta.Get(keyFormat); {
-	case v == nil:
-		return meta.Put(keyFormat, []byte(format))
-	case !bytes.Equal(v, []byte(format)):
-		return &standpipe.Error{
-			Class: standpipe.Fatal, Op: "read format version",
-			Err:  fmt.Errorf("the file has format %q, this program writes %q", v, format),
-			Hint: "run the version of standpipe that wrote it, or a newer one",
-		}
-	}
-	return nil
 }
 
 // Create implements checkpoint.Store.
@@ -218,8 +170,7 @@ func (s *Store) view(ctx context.Context, f func(*bolt.Tx) error) error {
 	return s.classify(s.db.View(f))
 }
 
-// classify leaves the contract's own errors alone. Anything else is the disk's:
-// full or failing, it may heal, so it is retryable.
+// classify leaves the contract's own errors alone.
 func (s *Store) classify(err error) error {
 	if err == nil || errors.Is(err, checkpoint.ErrExists) || errors.Is(err, checkpoint.ErrNotFound) {
 		return err
@@ -227,13 +178,7 @@ func (s *Store) classify(err error) error {
 	if _, ok := errors.AsType[*checkpoint.FencedError](err); ok {
 		return err
 	}
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "use the checkpoint store", Err: err}
-	}
-	return &standpipe.Error{
-		Class: standpipe.Retryable, Op: "use the checkpoint store " + s.db.Path(), Err: err,
-		Hint: "free space or mend the disk under Standpipe.Checkpoint.Path",
-	}
+	return kind.Classify(s.db, err)
 }
 
 // get reads a row into v. ErrNotFound when there is none.

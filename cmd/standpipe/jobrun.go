@@ -14,12 +14,6 @@ import (
 	"github.com/standpipe/standpipe/jobs"
 )
 
-// A jobBackend is a job store and the queue that goes with it.
-type jobBackend interface {
-	jobs.Store
-	NewQueue(*taskq.QueueOptions) jobs.Queue
-}
-
 // A jobRun does one job in this process.
 type jobRun struct {
 	out      *console
@@ -27,6 +21,7 @@ type jobRun struct {
 	handlers map[string]jobs.Handler
 	parallel int // slices at a time
 	quiet    bool
+	beat     time.Duration // between two looks; 0 is the default
 }
 
 // taskqLogger: taskq's logger is global to the process and not guarded, so it
@@ -54,24 +49,38 @@ func (r jobRun) run(ctx context.Context, j jobs.Job, plan []jobs.Slice) ([]jobs.
 	if err != nil {
 		return nil, fmt.Errorf("read job %s: %w", j.ID, err)
 	}
-	all, err := r.store.Slices(ctx, j.ID)
+	all, err := r.store.States(ctx, j.ID)
 	if err != nil {
 		return nil, fmt.Errorf("read job %s: %w", j.ID, err)
 	}
 	sum := jobs.Summarize(all)
-	if sum.Ended() {
-		return all, nil
+	if !sum.Ended() {
+		if state.Cancelled {
+			return nil, cancelled(j.ID)
+		}
+		if err := r.work(ctx, j.ID, sum); err != nil {
+			return nil, err
+		}
 	}
-	if state.Cancelled {
-		return nil, &standpipe.Error{Class: standpipe.Fatal, Op: "job " + j.ID + " was cancelled", Hint: "standpipe jobs resume " + j.ID + " takes that back"}
+	all, err = r.store.Slices(context.WithoutCancel(ctx), j.ID)
+	if err == nil && len(all) == 0 && j.Slices > 0 {
+		err = deleted(j.ID)
 	}
-	if err := r.work(ctx, j.ID, sum); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("read job %s: %w", j.ID, err)
 	}
-	return r.store.Slices(context.WithoutCancel(ctx), j.ID)
+	return all, nil
 }
 
-// work runs a runner until every slice has ended.
+func cancelled(id string) error {
+	return &standpipe.Error{Class: standpipe.Fatal, Op: "job " + id + " was cancelled", Hint: "standpipe jobs resume " + id + " takes that back"}
+}
+
+func deleted(id string) error {
+	return &standpipe.Error{Class: standpipe.NotFound, Op: "job " + id + " was deleted", Hint: "the same command begins it anew"}
+}
+
+// work runs a runner until every slice has ended, whoever ended it.
 func (r jobRun) work(ctx context.Context, id string, sum jobs.Summary) error {
 	logger, err := newLogger("warn", r.out)
 	if err != nil {
@@ -81,7 +90,11 @@ func (r jobRun) work(ctx context.Context, id string, sum jobs.Summary) error {
 		return err
 	}
 	watched := newWatched(r.store, id, sum)
-	runner, err := jobs.NewRunner(watched, r.store.NewQueue, r.handlers, jobs.Options{Worker: "this process", Parallel: r.parallel, Logger: logger})
+	// A queue for each job: what another command took out of this one it would
+	// throw away.
+	runner, err := jobs.NewRunner(watched, r.store.NewQueue, r.handlers, jobs.Options{
+		Worker: workerID(), Queue: "standpipe-jobs:" + id, Parallel: r.parallel, Beat: r.beat, Logger: logger,
+	})
 	if err != nil {
 		return err
 	}
@@ -91,11 +104,15 @@ func (r jobRun) work(ctx context.Context, id string, sum jobs.Summary) error {
 	go func() { ended <- runner.Run(working) }()
 	r.follow(ctx, watched)
 	stop()
-	err = <-ended
-	if err == nil && !watched.counts().Ended() {
-		err = &exitError{code: exitInterrupted, err: fmt.Errorf("interrupted: job %s keeps what is done; run the same command again to go on, or standpipe jobs cancel %s", id, id)}
+	if err := <-ended; err != nil {
+		return err
 	}
-	return err
+	select {
+	case <-watched.over:
+		return watched.err
+	default:
+		return &exitError{code: exitInterrupted, err: fmt.Errorf("interrupted: job %s keeps what is done; run the same command again to go on, or standpipe jobs cancel %s", id, id)}
+	}
 }
 
 // follow shows how the job gets on until it has ended or ctx ends.
@@ -112,7 +129,7 @@ func (r jobRun) follow(ctx context.Context, w *watched) {
 	for {
 		select {
 		case <-tick.C:
-		case <-w.ended:
+		case <-w.over:
 			if show.bar != nil {
 				_ = show.bar.Finish()
 				_ = show.bar.Clear()
@@ -132,21 +149,23 @@ func (r jobRun) follow(ctx context.Context, w *watched) {
 	}
 }
 
-// A watched store shows a runner one job only, and counts what ends. Messages
-// about other jobs find a job of no kind, which is nobody's work; their own
-// command dispatches them again.
+// A watched store shows a runner one job only, and learns from the runner's own
+// looks, every few seconds and after each slice, how the job gets on. Slices
+// that other machines ended count like one's own. Messages about other jobs find
+// a job of no kind, which is nobody's work; their own command dispatches them
+// again.
 type watched struct {
 	jobs.Store
-	id    string
-	ended chan struct{} // closed when every slice has
+	id   string
+	over chan struct{} // closed when every slice has ended, or err says why nobody goes on
+	err  error         // written before over is closed
 
 	mu  sync.Mutex
-	sum jobs.Summary // Waiting holds running ones too
+	sum jobs.Summary // guarded by mu
 }
 
 func newWatched(store jobs.Store, id string, sum jobs.Summary) *watched {
-	sum.Waiting, sum.Running = sum.Waiting+sum.Running, 0
-	return &watched{Store: store, id: id, ended: make(chan struct{}), sum: sum}
+	return &watched{Store: store, id: id, over: make(chan struct{}), sum: sum}
 }
 
 func (w *watched) counts() jobs.Summary {
@@ -155,10 +174,49 @@ func (w *watched) counts() jobs.Summary {
 	return w.sum
 }
 
-// Jobs implements jobs.Store.
+// Jobs implements jobs.Store: the beginning of a look.
 func (w *watched) Jobs(ctx context.Context) ([]jobs.Job, error) {
 	j, err := w.Store.Job(ctx, w.id)
-	return []jobs.Job{j}, err
+	switch {
+	case errors.Is(err, jobs.ErrNotFound):
+		w.end(deleted(w.id))
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case j.Cancelled:
+		// The last slices may have ended before the cancellation.
+		if _, err := w.States(ctx, w.id); err != nil {
+			return nil, err
+		}
+		w.end(cancelled(w.id))
+	}
+	return []jobs.Job{j}, nil
+}
+
+// States implements jobs.Store: the rest of a look.
+func (w *watched) States(ctx context.Context, id string) ([]jobs.Slice, error) {
+	all, err := w.Store.States(ctx, id)
+	if err != nil || id != w.id || len(all) == 0 {
+		return all, err
+	}
+	sum := jobs.Summarize(all)
+	w.mu.Lock()
+	w.sum = sum
+	w.mu.Unlock()
+	if sum.Ended() {
+		w.end(nil)
+	}
+	return all, nil
+}
+
+// end is called by the runner's looks only, one at a time; the first counts.
+func (w *watched) end(err error) {
+	select {
+	case <-w.over:
+	default:
+		w.err = err
+		close(w.over)
+	}
 }
 
 // Job implements jobs.Store.
@@ -167,24 +225,4 @@ func (w *watched) Job(ctx context.Context, id string) (jobs.Job, error) {
 		return jobs.Job{ID: id}, nil
 	}
 	return w.Store.Job(ctx, id)
-}
-
-// Put implements jobs.Store. Only one write can end a slice.
-func (w *watched) Put(ctx context.Context, s jobs.Slice) (jobs.Slice, error) {
-	got, err := w.Store.Put(ctx, s)
-	if err != nil || s.Job != w.id || !s.Ended() {
-		return got, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.sum.Waiting--
-	if s.State == jobs.Done {
-		w.sum.Done++
-	} else {
-		w.sum.Failed++
-	}
-	if w.sum.Ended() {
-		close(w.ended)
-	}
-	return got, nil
 }

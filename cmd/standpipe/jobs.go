@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"strings"
 	"time"
-
-	"github.com/vmihailenco/taskq/v3"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/jobs"
-	"github.com/standpipe/standpipe/jobs/embedded"
 )
 
 type jobsCommand struct {
@@ -21,59 +16,52 @@ type jobsCommand struct {
 	Show   jobsShowCommand   `cmd:"" help:"Show a job and each of its slices."`
 	Cancel jobsCancelCommand `cmd:"" help:"Stop a job for good; what is done stays done."`
 	Resume jobsResumeCommand `cmd:"" help:"Take a cancellation back and give failed slices new tries."`
+	Delete jobsDeleteCommand `cmd:"" help:"Forget a job that has ended or was cancelled."`
 }
 
 func (jobsCommand) Help() string {
-	return `Long work (redrive and its like) is cut into slices, and a file in the --jobs folder keeps what is
-done. The command that began a job does the work: run it again to go on after an interruption. While
-it runs it holds the file and shows its own progress; Ctrl-C stops it.
+	return `Long work (redrive and its like) is cut into slices, and a job store keeps what is done. The command
+that began a job does the work: the same command again goes on after an interruption, and ends with
+the same report.
+
+--jobs PLACE says where, and is the same for every command. It may stand in STANDPIPE_JOBS, which
+keeps a password off the command line, or in a configuration (Standpipe.Jobs).
+
+A folder is for one machine. While a command works on its jobs it holds the file and shows its own
+progress; Ctrl-C stops it, and these commands have to wait.
+
+redis://HOST:6379/0 is for several: give the same command, with the same flags, on another machine
+and it joins the job; each prints the report when all slices have ended. A DynamoDB table is the record
+(standpipe-jobs; CHECKPOINT-TABLE-jobs with a configuration; table=NAME says otherwise), made with
+create=true. Redis only dispatches and may be emptied at any time. cancel and resume reach jobs that
+are worked on elsewhere within seconds.
 
 Examples:
 
     standpipe jobs list
     standpipe jobs show redrive-5b1f0c9a2d7e-1 --json
     standpipe jobs cancel redrive-5b1f0c9a2d7e-1
-    standpipe jobs resume redrive-5b1f0c9a2d7e-1`
+    standpipe jobs resume redrive-5b1f0c9a2d7e-1
+    standpipe jobs delete redrive-5b1f0c9a2d7e-1
+    STANDPIPE_JOBS='rediss://:PASSWORD@cache.internal:6379/0?create=true' standpipe jobs list`
 }
 
-// A jobsFolder is where a node keeps its jobs.
-type jobsFolder struct {
-	Jobs string `default:"./.standpipe/jobs" placeholder:"DIR" help:"Folder of the job store (default: ./.standpipe/jobs)."`
+// jobsFlags are the flags of jobs' own commands.
+type jobsFlags struct {
+	jobsFolder
+	Config string `short:"c" placeholder:"FILE" help:"Take the place, and a fleet's region and table, from this configuration."`
 }
 
-// open opens, or makes, the store.
-func (f jobsFolder) open() (jobBackend, error) {
-	store, err := embedded.Open(f.Jobs)
-	return nodeJobs{store}, err
-}
-
-// nodeJobs is the backend of one node: store and queue in one file.
-type nodeJobs struct{ *embedded.Store }
-
-func (n nodeJobs) NewQueue(o *taskq.QueueOptions) jobs.Queue { return n.Store.NewQueue(o) }
-
-// there reports whether a store exists.
-func (f jobsFolder) there() (bool, error) {
-	_, err := os.Stat(filepath.Join(f.Jobs, embedded.FileName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+// found opens the store that the flags name.
+func (f jobsFlags) found(out *console) (jobBackend, error) {
+	if f.Config == "" {
+		return f.existing()
 	}
-	return err == nil, err
-}
-
-// existing opens a store that must be there: looking at jobs makes none.
-func (f jobsFolder) existing() (jobBackend, error) {
-	there, err := f.there()
+	c, err := loadConfig(f.Config, out)
 	if err != nil {
-		return nil, fmt.Errorf("open the job store in %s: %w", f.Jobs, err)
+		return nil, err
 	}
-	if !there {
-		return nil, &standpipe.Error{
-			Class: standpipe.NotFound, Op: "there is no job store in " + f.Jobs,
-			Hint: "--jobs names the folder that was given to the command that began the job",
-		}
-	}
-	return f.open()
+	return f.of(c).existing()
 }
 
 // A jobReport is a job as the commands show it.
@@ -86,9 +74,9 @@ type jobReport struct {
 }
 
 func reportJob(ctx context.Context, store jobs.Store, j jobs.Job) (jobReport, error) {
-	parts, err := store.Slices(ctx, j.ID)
+	parts, err := store.States(ctx, j.ID)
 	sum := jobs.Summarize(parts)
-	return jobReport{Job: j, State: sum.State(j), Summary: sum, Parts: parts}, err
+	return jobReport{Job: j, State: sum.State(j), Summary: sum}, err
 }
 
 func (r jobReport) row(out *console) []cell {
@@ -115,12 +103,12 @@ func jobsHeader(out *console) []cell {
 }
 
 type jobsListCommand struct {
-	jobsFolder
+	jobsFlags
 	JSON bool `help:"Write JSON."`
 }
 
 func (c *jobsListCommand) Run(ctx context.Context, out *console) (err error) {
-	store, err := c.existing()
+	store, err := c.found(out)
 	if err != nil {
 		return err
 	}
@@ -135,27 +123,46 @@ func (c *jobsListCommand) Run(ctx context.Context, out *console) (err error) {
 		if err != nil {
 			return err
 		}
-		r.Parts = nil
 		reports, rows = append(reports, r), append(rows, r.row(out))
 	}
 	if c.JSON {
 		return out.writeJSON(reports)
 	}
-	return writeTable(out.stdout, rows)
+	if err := writeTable(out.stdout, rows); err != nil {
+		return err
+	}
+	if old := olderThan(reports, time.Now().Add(-jobKeep)); len(old) > 0 {
+		out.note("standpipe: %s ended and began more than %d days ago; standpipe jobs delete forgets them: %s", plural(len(old), "job"), int(jobKeep.Hours()/24), strings.Join(old, " "))
+	}
+	return nil
+}
+
+// jobKeep is after what time a job that has ended is named as old.
+const jobKeep = 30 * 24 * time.Hour
+
+func olderThan(reports []jobReport, t time.Time) (ids []string) {
+	for _, r := range reports {
+		if r.Summary.Ended() && r.Created.Before(t) {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
 }
 
 type jobsShowCommand struct {
-	jobsFolder
+	jobsFlags
 	JSON bool   `help:"Write JSON, with what each slice was given and what it found."`
 	ID   string `arg:"" help:"A job's id, see jobs list."`
 }
 
 func (c *jobsShowCommand) Run(ctx context.Context, out *console) (err error) {
-	return c.with(ctx, c.ID, func(store jobs.Store, j jobs.Job) error {
-		r, err := reportJob(ctx, store, j)
+	return c.with(ctx, out, c.ID, func(store jobs.Store, j jobs.Job) error {
+		parts, err := store.Slices(ctx, j.ID)
 		if err != nil {
 			return err
 		}
+		sum := jobs.Summarize(parts)
+		r := jobReport{Job: j, State: sum.State(j), Summary: sum, Parts: parts}
 		if c.JSON {
 			return out.writeJSON(r)
 		}
@@ -163,17 +170,17 @@ func (c *jobsShowCommand) Run(ctx context.Context, out *console) (err error) {
 			return err
 		}
 		fmt.Fprintln(out.stdout)
-		rows := [][]cell{{{text: "SLICE", dress: out.bold, right: true}, {text: "STATE", dress: out.bold}, {text: "TRIES", dress: out.bold, right: true}, {text: "PART", dress: out.bold}, {text: "ERROR", dress: out.bold}}}
+		rows := [][]cell{{{text: "SLICE", dress: out.bold, right: true}, {text: "STATE", dress: out.bold}, {text: "TRIES", dress: out.bold, right: true}, {text: "WORKER", dress: out.bold}, {text: "PART", dress: out.bold}, {text: "ERROR", dress: out.bold}}}
 		for _, s := range r.Parts {
-			rows = append(rows, []cell{{text: fmt.Sprint(s.Number), right: true}, {text: string(s.State)}, {text: fmt.Sprint(s.Tries), right: true}, {text: s.Name}, {text: s.Error}})
+			rows = append(rows, []cell{{text: fmt.Sprint(s.Number), right: true}, {text: string(s.State)}, {text: fmt.Sprint(s.Tries), right: true}, {text: s.Owner}, {text: s.Name}, {text: s.Error}})
 		}
 		return writeTable(out.stdout, rows)
 	})
 }
 
 // with opens the store and reads one job of it for f.
-func (f jobsFolder) with(ctx context.Context, id string, use func(jobs.Store, jobs.Job) error) (err error) {
-	store, err := f.existing()
+func (f jobsFlags) with(ctx context.Context, out *console, id string, use func(jobs.Store, jobs.Job) error) (err error) {
+	store, err := f.found(out)
 	if err != nil {
 		return err
 	}
@@ -189,7 +196,7 @@ func (f jobsFolder) with(ctx context.Context, id string, use func(jobs.Store, jo
 }
 
 type jobsCancelCommand struct {
-	jobsFolder
+	jobsFlags
 	JSON bool   `help:"Write the job as JSON."`
 	ID   string `arg:"" help:"A job's id, see jobs list."`
 }
@@ -199,7 +206,7 @@ func (c *jobsCancelCommand) Run(ctx context.Context, out *console) error {
 }
 
 type jobsResumeCommand struct {
-	jobsFolder
+	jobsFlags
 	JSON bool   `help:"Write the job as JSON."`
 	ID   string `arg:"" help:"A job's id, see jobs list."`
 }
@@ -207,13 +214,13 @@ type jobsResumeCommand struct {
 func (c *jobsResumeCommand) Run(ctx context.Context, out *console) error {
 	err := c.change(ctx, out, c.ID, c.JSON, jobs.Resume)
 	if err == nil {
-		out.note("standpipe: run the command that began the job again: it goes on")
+		out.note("standpipe: it goes on wherever it is worked on, and when the command that began it is given again")
 	}
 	return err
 }
 
-func (f jobsFolder) change(ctx context.Context, out *console, id string, asJSON bool, do func(context.Context, jobs.Store, string) (jobs.Job, error)) error {
-	return f.with(ctx, id, func(store jobs.Store, _ jobs.Job) error {
+func (f jobsFlags) change(ctx context.Context, out *console, id string, asJSON bool, do func(context.Context, jobs.Store, string) (jobs.Job, error)) error {
+	return f.with(ctx, out, id, func(store jobs.Store, _ jobs.Job) error {
 		j, err := do(ctx, store, id)
 		if err != nil {
 			return err
@@ -223,9 +230,56 @@ func (f jobsFolder) change(ctx context.Context, out *console, id string, asJSON 
 			return err
 		}
 		if asJSON {
-			r.Parts = nil
 			return out.writeJSON(r)
 		}
 		return writeTable(out.stdout, [][]cell{jobsHeader(out), r.row(out)})
+	})
+}
+
+type jobsDeleteCommand struct {
+	jobsFlags
+	DryRun bool   `help:"Show what would be forgotten; forget nothing."`
+	JSON   bool   `help:"Write the job as JSON."`
+	ID     string `arg:"" help:"A job's id, see jobs list."`
+}
+
+func (jobsDeleteCommand) Help() string {
+	return `Forgets a job, its slices and what they found. What they did stays. The command that began the job
+would begin anew: a redrive into a stream, for one, would send everything again.
+
+A job that has neither ended nor been cancelled is refused: standpipe jobs cancel ID comes first.`
+}
+
+func (c *jobsDeleteCommand) Run(ctx context.Context, out *console) error {
+	return c.with(ctx, out, c.ID, func(store jobs.Store, j jobs.Job) error {
+		r, err := reportJob(ctx, store, j)
+		switch {
+		case err != nil && standpipe.ClassOf(err) == standpipe.Fatal:
+			// Rows of it are missing, and forgetting it is what mends that.
+			out.note("standpipe: %v", err)
+			r.State = "damaged"
+		case err != nil:
+			return err
+		case !j.Cancelled && !r.Summary.Ended():
+			return &standpipe.Error{
+				Class: standpipe.Fatal, Op: "delete job " + j.ID, Err: fmt.Errorf("it has not ended, %d of %s are done", r.Summary.Done, plural(j.Slices, "slice")),
+				Hint: "finish it, or standpipe jobs cancel " + j.ID + " first",
+			}
+		}
+		verb := "would be forgotten"
+		if !c.DryRun {
+			verb = "forgotten"
+			if err := store.Delete(ctx, j.ID); err != nil {
+				return err
+			}
+		}
+		if c.JSON {
+			return out.writeJSON(r)
+		}
+		if err := writeTable(out.stdout, [][]cell{jobsHeader(out), r.row(out)}); err != nil {
+			return err
+		}
+		out.note("standpipe: %s: the job, its spec and what its %s found", verb, plural(j.Slices, "slice"))
+		return nil
 	})
 }

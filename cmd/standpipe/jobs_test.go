@@ -82,7 +82,7 @@ func TestJobsAreShownCancelledAndResumed(t *testing.T) {
 	if err != nil || all[1].State != jobs.Failed {
 		t.Fatalf("%v %+v", err, all)
 	}
-	if r := call("jobs", "show", "j", "--jobs", dir); r.code != exitOK || !strings.Contains(r.out, "1  failed      1  second  read x: it changed") {
+	if r := call("jobs", "show", "j", "--jobs", dir); r.code != exitOK || !strings.Contains(r.out, "1  failed      1          second  read x: it changed") {
 		t.Errorf("%+v", r)
 	}
 	if r := call("jobs", "resume", "j", "--jobs", dir); r.code != exitOK || !strings.Contains(r.out, "j    running  1 of 2") || !strings.Contains(r.errors, "again") {

@@ -34,7 +34,7 @@ type cli struct {
 	ImportKCL   importKCLCommand   `cmd:"" name:"import-kcl" help:"Take a KCL application's lease table over, or copy it."`
 	ExportKCL   exportKCLCommand   `cmd:"" name:"export-kcl" help:"Hand the leases back to a KCL application."`
 	Redrive     redriveCommand     `cmd:"" help:"Put failed records back into a stream or a prefix, once."`
-	Jobs        jobsCommand        `cmd:"" help:"List, show, cancel and resume jobs."`
+	Jobs        jobsCommand        `cmd:"" help:"List, show, cancel, resume and delete jobs."`
 	Version     versionCommand     `cmd:"" help:"Say which build this is."`
 }
 

@@ -191,7 +191,7 @@ func refusal(err error) error {
 func (c *redriveCommand) look(ctx context.Context, out *console, spec redrive.Spec, from archive.Store) error {
 	there, err := c.there()
 	if err != nil {
-		return fmt.Errorf("open the job store in %s: %w", c.Jobs, err)
+		return err
 	}
 	var store jobs.Store
 	if there {

@@ -113,7 +113,7 @@ func (k *replayCommand) Run(ctx context.Context, g *globals, out *console) error
 }
 
 // jobsOf is where a configuration's jobs are kept.
-func jobsOf(_ *config.Config, f jobsFolder) jobsFolder { return f }
+func jobsOf(c *config.Config, f jobsFolder) jobsFolder { return f.of(c) }
 
 // request reads the flags.
 func (k *replayCommand) request(now time.Time) (r request, err error) {

@@ -36,6 +36,7 @@ func TestEachRuleNoticesItsBreach(t *testing.T) {
 			"config/config.go: imports internal/joiner",
 			"jobs/runner.go: imports sink",
 			"sink/memory/sink.go: imports batcher",
+			"status/status.go: imports internal/around",
 		},
 		"consumer-knows-no-s3":     {"consumer/shard.go: imports github.com/aws/aws-sdk-go-v2/service/s3/types"},
 		"gateway-knows-no-s3":      {"gateway/backend.go: imports github.com/aws/aws-sdk-go-v2/service/s3"},

@@ -3,6 +3,7 @@ package archtest
 import (
 	"fmt"
 	"go/build/constraint"
+	"maps"
 	"slices"
 )
 
@@ -52,37 +53,35 @@ func allow(dirs, allowed []string) func(*Tree) []string {
 }
 
 // siblings refuses in each folder what is neither the root, nor in the same
-// folder, nor a leaf of internal.
+// folder, nor a helper of internal.
 func siblings(dirs ...string) func(*Tree) []string {
 	return func(t *Tree) []string {
-		leaves := internalLeaves(t)
+		helpers := internalHelpers(t)
 		var found []string
 		for _, dir := range dirs {
-			found = append(found, allow([]string{dir}, append([]string{".", dir}, leaves...))(t)...)
+			found = append(found, allow([]string{dir}, append([]string{".", dir}, helpers...))(t)...)
 		}
 		return found
 	}
 }
 
-// internalLeaves are the packages below internal that import nothing of ours but
-// the root.
-func internalLeaves(t *Tree) []string {
-	leaf := map[string]bool{}
+// internalHelpers are the packages below internal that import nothing of ours
+// but the root and one another: through them nobody reaches a sibling.
+func internalHelpers(t *Tree) []string {
+	imports := map[string][]string{}
 	for _, f := range production(t, []string{"internal"}) {
-		if _, seen := leaf[f.Dir]; !seen {
-			leaf[f.Dir] = true
-		}
-		if slices.ContainsFunc(ours(f), func(dir string) bool { return dir != "." }) {
-			leaf[f.Dir] = false
+		imports[f.Dir] = append(imports[f.Dir], ours(f)...)
+	}
+	for dropped := true; dropped; {
+		dropped = false
+		for dir, targets := range imports {
+			if slices.ContainsFunc(targets, func(d string) bool { _, helper := imports[d]; return d != "." && !helper }) {
+				delete(imports, dir)
+				dropped = true
+			}
 		}
 	}
-	var dirs []string
-	for dir, ok := range leaf {
-		if ok {
-			dirs = append(dirs, dir)
-		}
-	}
-	return dirs
+	return slices.Sorted(maps.Keys(imports))
 }
 
 func ours(f *File) []string {

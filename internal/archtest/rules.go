@@ -29,7 +29,7 @@ var Rules = []Rule{
 	},
 	{
 		"siblings-stay-apart",
-		"consumer, checkpoint, batcher, sink, config, status, gateway, directput and jobs import only the root, their own sub-packages and internal packages that import nothing of ours but the root; delivery joins them, so that each can be read, tested and replaced alone",
+		"consumer, checkpoint, batcher, sink, config, status, gateway, directput and jobs import only the root, their own sub-packages and internal packages that import of ours only the root and one another; delivery joins them, so that each can be read, tested and replaced alone",
 		siblings("consumer", "checkpoint", "batcher", "sink", "config", "status", "gateway", "directput", "jobs"),
 	},
 	{

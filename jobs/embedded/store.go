@@ -7,34 +7,30 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/standpipe/standpipe"
+	"github.com/standpipe/standpipe/internal/boltfile"
 	"github.com/standpipe/standpipe/jobs"
 )
 
 // FileName is the name of the file inside the folder.
 const FileName = "jobs.db"
 
-// format is the version of what the file holds. Older code refuses a newer file.
-const format = "1"
-
-// lockWait is how long to wait for another process to let go of the file.
-const lockWait = time.Second
-
 var (
-	bucketMeta   = []byte("meta")
 	bucketJobs   = []byte("jobs")
 	bucketSlices = []byte("slices")
-	keyFormat    = []byte("format")
 )
+
+var kind = boltfile.Kind{
+	Name: FileName, Store: "job store", Format: "1",
+	Folder:  "--jobs must name a folder this user may write",
+	Busy:    "one process per --jobs folder: the running command shows its progress and is stopped by Ctrl-C; wait for it, or use another folder",
+	Foreign: "check --jobs; a file that is not a job store must be moved away",
+	Disk:    "free space or mend the disk under --jobs",
+	Buckets: [][]byte{bucketJobs, bucketSlices, bucketDue, bucketMessages},
+}
 
 // Store is a jobs.Store in one file, which also holds the queues of its process.
 type Store struct{ db *bolt.DB }
@@ -43,51 +39,11 @@ var _ jobs.Store = (*Store)(nil)
 
 // Open opens, or makes, the file in folder dir.
 func Open(dir string) (*Store, error) {
-	file := filepath.Join(dir, FileName)
-	op := "open job store " + file
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: op, Err: err,
-			Hint: "--jobs must name a folder this user may write",
-		}
-	}
-	db, err := bolt.Open(file, 0o640, &bolt.Options{Timeout: lockWait})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: op, Err: errors.New("another process is using it"),
-			Hint: "one process per --jobs folder: the running command shows its progress and is stopped by Ctrl-C; wait for it, or use another folder",
-		}
-	case err != nil:
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: op, Err: err,
-			Hint: "check --jobs; a file that is not a job store must be moved away",
-		}
-	}
-	if err := db.Update(prepareFile); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", op, err), db.Close())
+	db, err := kind.Open(dir)
+	if err != nil {
+		return nil, err
 	}
 	return &Store{db: db}, nil
-}
-
-func prepareFile(tx *bolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketJobs, bucketSlices, bucketDue, bucketMessages} {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return err
-		}
-	}
-	meta := tx.Bucket(bucketMeta)
-	switch v := meta.Get(keyFormat); {
-	case v == nil:
-		return meta.Put(keyFormat, []byte(format))
-	case !bytes.Equal(v, []byte(format)):
-		return &standpipe.Error{
-			Class: standpipe.Fatal, Op: "read format version",
-			Err:  fmt.Errorf("the file has format %q, this program writes %q", v, format),
-			Hint: "run the version of standpipe that wrote it, or a newer one",
-		}
-	}
-	return nil
 }
 
 // sliceKey orders slices by number within their job. A job id holds no NUL.
@@ -171,6 +127,11 @@ func (s *Store) Slices(ctx context.Context, job string) (all []jobs.Slice, err e
 	return all, err
 }
 
+// States implements jobs.Store.
+func (s *Store) States(ctx context.Context, job string) ([]jobs.Slice, error) {
+	return s.Slices(ctx, job)
+}
+
 // Slice implements jobs.Store.
 func (s *Store) Slice(ctx context.Context, job string, number int) (x jobs.Slice, err error) {
 	err = s.view(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketSlices), sliceKey(job, number), &x) })
@@ -230,19 +191,12 @@ func (s *Store) view(ctx context.Context, f func(*bolt.Tx) error) error {
 	return s.classify(s.db.View(f))
 }
 
-// classify leaves the contract's own errors alone. Anything else is the disk's:
-// full or failing, it may heal.
+// classify leaves the contract's own errors alone.
 func (s *Store) classify(err error) error {
-	switch {
-	case err == nil, errors.Is(err, jobs.ErrExists), errors.Is(err, jobs.ErrNotFound), errors.Is(err, jobs.ErrChanged):
+	if err == nil || errors.Is(err, jobs.ErrExists) || errors.Is(err, jobs.ErrNotFound) || errors.Is(err, jobs.ErrChanged) {
 		return err
-	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "use the job store", Err: err}
 	}
-	return &standpipe.Error{
-		Class: standpipe.Retryable, Op: "use the job store " + s.db.Path(), Err: err,
-		Hint: "free space or mend the disk under --jobs",
-	}
+	return kind.Classify(s.db, err)
 }
 
 func get(b *bolt.Bucket, key []byte, into any) error {

@@ -3,9 +3,12 @@
 package jobstest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +29,18 @@ func Plan(id string, n int) (jobs.Job, []jobs.Slice) {
 		all[i] = jobs.Slice{Job: id, Number: i, Name: "part", Spec: json.RawMessage(`[1]`), State: jobs.Waiting}
 	}
 	return j, all
+}
+
+// text is a JSON text of n bytes that only i has.
+func text(n, i int) json.RawMessage {
+	b := make([]byte, n)
+	random := rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)})
+	_, _ = random.Read(b)
+	for k := range b {
+		b[k] = 'a' + b[k]%26
+	}
+	b[0], b[n-1] = '"', '"'
+	return b
 }
 
 // Run tests the stores that open makes. Each call of open gives an empty one.
@@ -182,6 +197,137 @@ func Run(t *testing.T, open func(t *testing.T) jobs.Store) {
 		now, err := s.Slice(ctx, "j", 0)
 		if err != nil || len(winners) != 1 || now.Token != winners[0] {
 			t.Fatalf("winners %v, stored %q, %v", winners, now.Token, err)
+		}
+	})
+
+	t.Run("ThousandsOfSlicesComeInTheOrderOfTheirNumbers", func(t *testing.T) {
+		s := open(t)
+		const n = 2600 // with their specs more than one answer of DynamoDB holds
+		j, all := Plan("j", n)
+		for i := range all {
+			all[i].Spec = text(500, i)
+		}
+		if err := s.Create(ctx, j, all); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Slices(ctx, "j")
+		if err != nil || len(got) != n {
+			t.Fatalf("%d slices, %v", len(got), err)
+		}
+		states, err := s.States(ctx, "j")
+		if err != nil || len(states) != n {
+			t.Fatalf("%d states, %v", len(states), err)
+		}
+		for i := range n {
+			if got[i].Number != i || string(got[i].Spec) != string(all[i].Spec) || states[i].Number != i || states[i].Revision != 1 {
+				t.Fatalf("slice %d: %+v, %+v", i, got[i], states[i])
+			}
+		}
+	})
+
+	t.Run("OfManyPlansOfOneIDOneIsWhole", func(t *testing.T) {
+		s := open(t)
+		var group sync.WaitGroup
+		made := make(chan int, 8)
+		for i := range 8 {
+			group.Go(func() {
+				j, all := Plan("j", 30+i)
+				j.Title = fmt.Sprint(i)
+				switch err := s.Create(ctx, j, all); {
+				case err == nil:
+					made <- i
+				case !errors.Is(err, jobs.ErrExists):
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		close(made)
+		var winners []int
+		for i := range made {
+			winners = append(winners, i)
+		}
+		j, err := s.Job(ctx, "j")
+		if err != nil || len(winners) != 1 || j.Title != fmt.Sprint(winners[0]) {
+			t.Fatalf("winners %v, stored %q, %v", winners, j.Title, err)
+		}
+		if all, err := s.Slices(ctx, "j"); err != nil || len(all) != j.Slices {
+			t.Fatalf("%d of %d slices, %v", len(all), j.Slices, err)
+		}
+	})
+
+	t.Run("DocumentsOf16MiBAreKept", func(t *testing.T) {
+		s := open(t)
+		const large, medium = 16 << 20, 400 << 10
+		j, all := Plan("j", 2)
+		j.Spec, all[1].Spec = text(medium, 1), text(medium, 2)
+		if err := s.Create(ctx, j, all); err != nil {
+			t.Fatal(err)
+		}
+		same := func(what string, got, want json.RawMessage, err error) {
+			t.Helper()
+			if err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%s: %d bytes, want %d, %v", what, len(got), len(want), err)
+			}
+		}
+		read, err := s.Job(ctx, "j")
+		same("the job's spec", read.Spec, j.Spec, err)
+		listed, err := s.Jobs(ctx)
+		same("the listed job's spec", listed[0].Spec, j.Spec, err)
+		read.Cancelled = true
+		if read, err = s.PutJob(ctx, read); err != nil || !read.Cancelled {
+			t.Fatal(err)
+		}
+		x, err := s.Slice(ctx, "j", 1)
+		same("a slice's spec", x.Spec, all[1].Spec, err)
+		if x, err = s.Put(ctx, x.Claim("w", "t").Report(text(medium, 3))); err != nil {
+			t.Fatal(err)
+		}
+		if x, err = s.Put(ctx, x.Finish(text(large, 4))); err != nil {
+			t.Fatal(err)
+		}
+		slices, err := s.Slices(ctx, "j")
+		same("spec", slices[1].Spec, all[1].Spec, err)
+		same("progress", slices[1].Progress, text(medium, 3), err)
+		same("result", slices[1].Result, text(large, 4), err)
+		x.Spec, x.Progress = nil, nil
+		if x, err = s.Put(ctx, x.Finish(json.RawMessage(`1`))); err != nil {
+			t.Fatal(err)
+		}
+		again, err := s.Slice(ctx, "j", 1)
+		if diff := cmp.Diff(x, again); err != nil || diff != "" {
+			t.Fatal(err, diff)
+		}
+		if err := s.Delete(ctx, "j"); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	t.Run("ADeletedJobCanBeMadeAnew", func(t *testing.T) {
+		s := open(t)
+		create(t, s, "j", 5)
+		x, err := s.Slice(ctx, "j", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Put(ctx, x.Claim("w", "t")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Delete(ctx, "j"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Slice(ctx, "j", 0); !errors.Is(err, jobs.ErrNotFound) {
+			t.Errorf("a slice of a deleted job: %v", err)
+		}
+		if all, err := s.Slices(ctx, "j"); err != nil || len(all) != 0 {
+			t.Errorf("%d slices of a deleted job, %v", len(all), err)
+		}
+		create(t, s, "j", 2)
+		if x, err = s.Slice(ctx, "j", 0); err != nil || x.Revision != 1 || x.State != jobs.Waiting {
+			t.Errorf("%+v, %v", x, err)
+		}
+		if all, err := s.States(ctx, "j"); err != nil || len(all) != 2 {
+			t.Errorf("%d slices of the new job, %v", len(all), err)
 		}
 	})
 

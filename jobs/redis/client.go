@@ -31,11 +31,20 @@ func uncancelled(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 }
 
-// XAdd sends a message whatever has become of ctx.
+// streamLife is how long a queue that nothing is added to stays. One that is
+// needed after all is filled again by the reconciler.
+const streamLife = 7 * 24 * time.Hour
+
+// XAdd sends a message whatever has become of ctx. Every job has a queue of its
+// own, and nobody removes it: so it goes by itself.
 func (c *client) XAdd(ctx context.Context, a *redis.XAddArgs) *redis.StringCmd {
 	ctx, cancel := uncancelled(ctx)
 	defer cancel()
-	return c.Client.XAdd(ctx, a)
+	cmd := c.Client.XAdd(ctx, a)
+	if cmd.Err() == nil {
+		c.Client.Expire(ctx, a.Stream, streamLife)
+	}
+	return cmd
 }
 
 // ZAdd sends a delayed message whatever has become of ctx.

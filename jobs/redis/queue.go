@@ -24,6 +24,18 @@ type Client struct {
 // Dial connects to redis://[user:password@]host:port/db, or rediss:// for TLS,
 // and checks that the server answers and is new enough.
 func Dial(ctx context.Context, url string) (*Client, error) {
+	c, err := Open(url)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(ctx); err != nil {
+		return nil, errors.Join(err, c.redis.Close())
+	}
+	return c, nil
+}
+
+// Open is Dial for who may never need the server: it asks nothing yet.
+func Open(url string) (*Client, error) {
 	opt, err := redis.ParseURL(url)
 	if err != nil {
 		// The parser's message quotes the address, and with it the password.
@@ -32,11 +44,7 @@ func Dial(ctx context.Context, url string) (*Client, error) {
 			Hint: "write redis://host:6379/0, or rediss:// for TLS",
 		}
 	}
-	c := &Client{redis: redis.NewClient(opt), where: "redis://" + opt.Addr}
-	if err := c.check(ctx); err != nil {
-		return nil, errors.Join(err, c.redis.Close())
-	}
-	return c, nil
+	return &Client{redis: redis.NewClient(opt), where: "redis://" + opt.Addr}, nil
 }
 
 // check asks for the one feature that older servers lack.
@@ -89,7 +97,7 @@ type Queue struct {
 
 var _ jobs.Queue = (*Queue)(nil)
 
-// NewQueue opens the queue named in opt. All machines of a fleet use one name.
+// NewQueue opens the queue named in opt. All machines that share a job use one name.
 func (c *Client) NewQueue(opt *taskq.QueueOptions) *Queue {
 	mended := &client{Client: c.redis, reservation: opt.ReservationTimeout}
 	opt.Redis = mended

@@ -1,4 +1,4 @@
-package dynamodb
+package dynamo
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // classify gives an error of a DynamoDB call its class and, where a person can
 // do something, a hint. It is the only place that looks at DynamoDB's codes
 // (DynamoDB API reference, Common Errors and the errors of each action).
-func classify(op, table string, err error) error {
+func (t *Table) classify(op string, err error) error {
 	e := &standpipe.Error{Class: standpipe.Retryable, Op: op, Err: plain(err)}
 	switch code := codeOf(err); code {
 	case "ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "Throttling",
@@ -25,10 +25,10 @@ func classify(op, table string, err error) error {
 		"ItemCollectionSizeLimitExceededException", "ResourceInUseException", "RequestTimeout":
 	case "ResourceNotFoundException", "TableNotFoundException":
 		e.Class = standpipe.NotFound
-		e.Hint = fmt.Sprintf("there is no table %s that takes requests in this region and account: is Standpipe.Checkpoint.Table right? A new one is made by standpipe run --create-table", table)
+		e.Hint = fmt.Sprintf("there is no table %s that takes requests in this region and account: is %s right? A new one is made by %s", t.Name, t.Use.Setting, t.Use.Create)
 	case "AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "OptInRequired":
 		e.Class = standpipe.Denied
-		e.Hint = "the policy refuses this call: deploy/iam/table.json has what workers need, table-operator.json what import-kcl, export-kcl and --create-table do"
+		e.Hint = "the policy refuses this call: " + t.Use.Policy
 	case "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException":
 		e.Class = standpipe.Denied
 		e.Hint = "the table is encrypted: allow kms:Decrypt on its key and enable the key"
@@ -44,10 +44,12 @@ func classify(op, table string, err error) error {
 			e.Class = standpipe.Throttled
 		case status == 401 || status == 403 || code == "" && unsigned(err):
 			e.Class, e.Hint = standpipe.Denied, "check the AWS credentials of this process"
+		case status == 0 && code == "":
+			e.Hint = "DynamoDB cannot be reached: check the region, the network, and AWS_ENDPOINT_URL_DYNAMODB if it is set"
 		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		e.Err = fmt.Errorf("no whole answer within %v", attemptTimeout)
+		e.Err = fmt.Errorf("no whole answer within %v", t.Attempt)
 	}
 	return e
 }

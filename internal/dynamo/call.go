@@ -1,12 +1,10 @@
-package dynamodb
+package dynamo
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -26,45 +24,30 @@ const (
 // one token bucket for all shards would let a throttled one starve the rest.
 var repeats = backoff.Policy{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 
-// A caller makes calls with deadlines and repeats what a repeat may heal.
-type caller struct {
-	table   string
-	attempt time.Duration // limit of one attempt
-
-	mu  sync.Mutex
-	rnd *rand.Rand // guarded by mu: jitter
-}
-
-func newCaller(table string) *caller {
-	return &caller{table: table, attempt: attemptTimeout, rnd: rand.New(rand.NewPCG(backoff.Seed(), 0))}
-}
-
-// do makes attempts until one has an answer, callTimeout passed or ctx ended. doubtful
-// says that an attempt without an answer may have been applied, or may still be.
-func (c *caller) do(ctx context.Context, op string, attempt func(context.Context) error) (doubtful bool, err error) {
-	op = fmt.Sprintf("table %s: %s", c.table, op)
+// Do makes attempts until one has an answer, 15 s passed or ctx ended. An attempt
+// has 3 s. doubtful says that an attempt without an answer may have been applied,
+// or may still be; the error is classified, but for a failed condition.
+func (t *Table) Do(ctx context.Context, op string, attempt func(context.Context) error) (doubtful bool, err error) {
+	op = fmt.Sprintf("table %s: %s", t.Name, op)
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("%s: %w", op, context.Cause(ctx))
 	}
 	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	for failures := 1; ; failures++ {
-		err := c.once(bounded, attempt)
-		if err == nil || isConditionFailed(err) {
+		err := t.once(bounded, attempt)
+		if err == nil || ConditionFailed(err) {
 			return doubtful, err
 		}
 		doubtful = doubtful || mayBeApplied(err)
 		if ctx.Err() != nil {
 			return doubtful, fmt.Errorf("%s: %w", op, context.Cause(ctx))
 		}
-		err = classify(op, c.table, err)
+		err = t.classify(op, err)
 		if class := standpipe.ClassOf(err); class != standpipe.Retryable && class != standpipe.Throttled {
 			return doubtful, err
 		}
-		c.mu.Lock()
-		wait := repeats.Delay(failures, c.rnd)
-		c.mu.Unlock()
-		if backoff.Sleep(bounded, wait) != nil {
+		if backoff.Sleep(bounded, t.delay(failures)) != nil {
 			if ctx.Err() != nil {
 				return doubtful, fmt.Errorf("%s: %w", op, context.Cause(ctx))
 			}
@@ -73,13 +56,20 @@ func (c *caller) do(ctx context.Context, op string, attempt func(context.Context
 	}
 }
 
-func (c *caller) once(ctx context.Context, attempt func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.attempt)
+func (t *Table) delay(failures int) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return repeats.Delay(failures, t.rnd)
+}
+
+func (t *Table) once(ctx context.Context, attempt func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, t.Attempt)
 	defer cancel()
 	return attempt(ctx)
 }
 
-func isConditionFailed(err error) bool {
+// ConditionFailed reports whether err is a condition that did not hold.
+func ConditionFailed(err error) bool {
 	_, ok := errors.AsType[*types.ConditionalCheckFailedException](err)
 	return ok
 }

@@ -1,0 +1,5 @@
+package around
+
+import (
+	_ "github.com/standpipe/standpipe/internal/joiner"
+)

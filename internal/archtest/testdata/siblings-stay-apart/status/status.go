@@ -1,0 +1,5 @@
+package status
+
+import (
+	_ "github.com/standpipe/standpipe/internal/around"
+)
