@@ -30,13 +30,15 @@ type compareWork struct {
 	cfg    compare.Config
 	prefix string
 	last   string // the job worked on last
+	// stillness is how long slices stand still when nobody works on them.
+	stillness time.Duration
 }
 
 func newCompareWork(out *console, store jobBackend, cfg compare.Config) *compareWork {
 	_, alone := store.(nodeJobs)
 	return &compareWork{
 		out: out, store: newLeanStore(store), alone: alone, cfg: cfg,
-		prefix: compareKind + "-" + cfg.Fingerprint() + "-",
+		prefix: compareKind + "-" + cfg.Fingerprint() + "-", stillness: compareStillness,
 	}
 }
 
@@ -65,8 +67,8 @@ func (w *compareWork) run(ctx context.Context, resume bool) (*compare.Report, er
 	}
 }
 
-// errOtherPlan: somebody else planned the same comparison.
-var errOtherPlan = errors.New("the same comparison was begun elsewhere at the same time: give --resume to join it")
+// errOtherPlan: the jobs in the store are not those of our plan, or not there.
+var errOtherPlan = errors.New("the same comparison was begun anew elsewhere, or its job was deleted: give --resume to join it")
 
 // scanID is the id of the first pass, which holds the plan.
 func (w *compareWork) scanID() string { return w.prefix + compareJobs[compare.PhaseScan] }
@@ -104,9 +106,8 @@ func (w *compareWork) planned(ctx context.Context) (*compare.Plan, error) {
 	return plan, nil
 }
 
-// stillness is how long the slices of a job stand still when nobody works on
-// them: somewhat more than the claim timeout of jobs.
-const stillness = 20 * time.Second
+// compareStillness is somewhat more than the claim timeout of jobs.
+const compareStillness = 20 * time.Second
 
 // forget deletes the jobs of an earlier comparison of the same things, if nobody
 // works on them.
@@ -151,8 +152,8 @@ func (w *compareWork) idle(ctx context.Context, all []jobs.Job) error {
 		if err != nil || before == nil {
 			return err
 		}
-		w.out.note("standpipe: job %s has not ended; looking for %v whether somebody works on it", j.ID, stillness)
-		if err := backoff.Sleep(ctx, stillness); err != nil {
+		w.out.note("standpipe: job %s has not ended; looking for %v whether somebody works on it", j.ID, w.stillness)
+		if err := backoff.Sleep(ctx, w.stillness); err != nil {
 			return err
 		}
 		after, err := w.revisions(ctx, j)
