@@ -49,8 +49,8 @@ type difference struct {
 // compareArchives runs `standpipe compare` and wants that exit code.
 func compareArchives(t *testing.T, env []string, exit int, args ...string) comparison {
 	t.Helper()
-	cmd := exec.CommandContext(limited(t, testLimit), program, append([]string{"compare", "--json", "--quiet", "--settle=0s"}, args...)...)
-	cmd.Env = append(env, "XDG_CACHE_HOME="+t.TempDir())
+	cmd := exec.CommandContext(limited(t, testLimit), program, append([]string{"compare", "--json", "--quiet", "--settle=0s", "--jobs", t.TempDir()}, args...)...)
+	cmd.Env = env
 	var out, notes bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &notes
 	err := cmd.Run()
