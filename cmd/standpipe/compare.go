@@ -225,7 +225,7 @@ func (c *compareArchives) Run(ctx context.Context, g *globals, out *console) (er
 }
 
 func (c *compareArchives) settings(ctx context.Context, g *globals, now time.Time) (compare.Config, error) {
-	cfg, err := c.config(now)
+	cfg, err := c.compareReading.config(now)
 	if err != nil {
 		return cfg, err
 	}

@@ -220,7 +220,7 @@ func (w *compareWork) execute(ctx context.Context, p compare.Pass, all []compare
 		if !s.Ended() && s.Result == nil {
 			return errOtherPlan
 		}
-		if err := take(i, outcome(s)); err != nil {
+		if err := take(i, outcomeOf(s)); err != nil {
 			return fmt.Errorf("job %s: %w", j.ID, err)
 		}
 	}
@@ -261,7 +261,7 @@ func sameJSON(a, b json.RawMessage) bool {
 	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
 }
 
-func outcome(s jobs.Slice) compare.Outcome {
+func outcomeOf(s jobs.Slice) compare.Outcome {
 	if s.State == jobs.Failed {
 		return compare.Outcome{Failed: s.Error}
 	}
