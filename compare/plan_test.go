@@ -219,7 +219,7 @@ func TestAPlanIsGoneOnWithAsItWasMade(t *testing.T) {
 	root := t.TempDir()
 	a, b := tangled(t, root, 2)
 	c := config(t, a, b)
-	c.Now = hour.Add(24 * time.Hour) // not settled
+	c.Now = hour.Add(12 * time.Hour) // not settled
 	want := asJSON(t, mustRun(t, c))
 	plan := planned(t, c)
 	write(t, a, key(600, "late"), text([]string{"a line that came later"}))
@@ -290,6 +290,26 @@ func TestASliceWithoutAResultIsNoPass(t *testing.T) {
 	}
 	if _, err := compare.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "this is no part of a sketch") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A second pass that failed is named beside what the first one found.
+func TestAFailedSecondPassIsNamedToo(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "x"), text(numbered(10)))
+	write(t, b, key(1, "y"), text(numbered(9)))
+	c := config(t, a, b)
+	c.Now = hour // not settled
+	c.Execute = func(ctx context.Context, p compare.Pass, all []compare.Slice, take func(int, compare.Outcome) error) error {
+		if p.Phase == compare.PhaseLocate {
+			return take(0, compare.Outcome{Failed: "tried 8 times"})
+		}
+		result, err := p.Run(ctx, c.Stores, all[0], func(compare.Object, int64) {})
+		return errors.Join(err, take(0, compare.Outcome{Result: result}))
+	}
+	got := mustRun(t, c)
+	if len(got.Problems) != 2 || got.Problems[0].Kind != compare.ProblemUnsettled || got.Problems[1].Kind != compare.ProblemSlice || !strings.Contains(got.Headline, "locating: slice 0") {
+		t.Errorf("%s %+v", got.Headline, got.Problems)
 	}
 }
 
