@@ -324,6 +324,18 @@ func TestWhatCannotBeReadIsNamedAndNoPass(t *testing.T) {
 	}
 }
 
+// Where nothing differs there is no second pass that would meet the object too.
+func TestWhatCannotBeReadBesideEqualLinesIsNoPass(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "x"), text(numbered(10)))
+	write(t, b, key(1, "y"), text(numbered(10)))
+	write(t, b, key(2, "parquet"), []byte("PAR1\x15\x04"))
+	got := mustRun(t, config(t, a, b))
+	if got.Verdict != compare.Incomplete || len(got.Problems) != 1 || got.Problems[0].Key != key(2, "parquet") {
+		t.Fatalf("%s %+v", got.Headline, got.Problems)
+	}
+}
+
 func TestAYoungWindowIsNoPass(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
 	write(t, a, key(3600, "x"), text(numbered(10)))
