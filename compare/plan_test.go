@@ -161,41 +161,43 @@ func list(t fataler, s archive.Store) (all []archive.Object) {
 func TestTheReportDoesNotDependOnWhoDidTheWork(t *testing.T) {
 	root := t.TempDir()
 	a, b := tangled(t, root, 1)
-	for name, change := range map[string]func(*compare.Config){
-		"sketch":    func(*compare.Config) {},
-		"on disk":   func(c *compare.Config) { compare.ForceSpill(c) },
-		"canonical": func(c *compare.Config) { c.Canonical, c.Legal = true, [2]bool{} },
-		"window":    func(c *compare.Config) { c.From, c.To = hour.Add(6*time.Hour), hour.Add(18*time.Hour) },
-		"few shown": func(c *compare.Config) { c.Shown, c.Sample = 3, 2 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			plain := config(t, a, b)
-			plain.Manifests = open(t, root)
-			change(&plain)
-			want := mustRun(t, plain)
-			if want.Counts.Distinct == 0 || len(want.Problems) < 1 || len(want.Proof.Foreign)+len(want.Proof.Wrong) == 0 {
-				t.Fatalf("nothing to find: %+v, %d problems, %+v", want.Counts, len(want.Problems), want.Proof)
-			}
-			text := asJSON(t, want)
-			rapid.Check(t, func(rt *rapid.T) {
-				c := plain
-				e := &elsewhere{t: rt, stores: [2]archive.Store{open(rt, a), open(rt, b)}}
-				c.Execute = e.execute
-				switch {
-				case rapid.Bool().Draw(rt, "by objects"):
-					c.Slice.Objects = rapid.IntRange(1, 40).Draw(rt, "objects")
-				default:
-					c.Slice.Every = time.Duration(rapid.IntRange(0, 26).Draw(rt, "hours")) * time.Hour
-				}
-				if got := asJSON(rt, mustRun(rt, c)); got != text {
-					rt.Fatalf("with %d slices:\n%s\nwant\n%s", e.slices, got, text)
-				}
-				if len(e.passes) != 2 || e.passes[0].Phase != compare.PhaseScan || e.passes[1].Phase != compare.PhaseLocate {
-					rt.Fatalf("passes %+v", e.passes)
-				}
-			})
-		})
+	type question struct {
+		compare.Config
+		name, report string
 	}
+	var questions []question
+	ask := func(name string, change func(*compare.Config)) {
+		c := config(t, a, b)
+		c.Manifests = open(t, root)
+		change(&c)
+		want := mustRun(t, c)
+		if want.Counts.Distinct == 0 || len(want.Problems) < 1 || len(want.Proof.Foreign)+len(want.Proof.Wrong) == 0 {
+			t.Fatalf("%s: nothing to find: %+v, %d problems, %+v", name, want.Counts, len(want.Problems), want.Proof)
+		}
+		questions = append(questions, question{c, name, asJSON(t, want)})
+	}
+	ask("decoded from the sketch", func(*compare.Config) {})
+	ask("counted on disk", compare.ForceSpill)
+	ask("canonical", func(c *compare.Config) { c.Canonical, c.Legal = true, [2]bool{} })
+	ask("in a window", func(c *compare.Config) { c.From, c.To = hour.Add(6*time.Hour), hour.Add(18*time.Hour) })
+	ask("few shown", func(c *compare.Config) { c.Shown, c.Sample = 3, 2 })
+	rapid.Check(t, func(rt *rapid.T) {
+		q := questions[rapid.IntRange(0, len(questions)-1).Draw(rt, "question")]
+		c := q.Config
+		e := &elsewhere{t: rt, stores: [2]archive.Store{open(rt, a), open(rt, b)}}
+		c.Execute = e.execute
+		if rapid.Bool().Draw(rt, "by objects") {
+			c.Slice.Objects = rapid.IntRange(1, 40).Draw(rt, "objects")
+		} else {
+			c.Slice.Every = time.Duration(rapid.IntRange(0, 26).Draw(rt, "hours")) * time.Hour
+		}
+		if got := asJSON(rt, mustRun(rt, c)); got != q.report {
+			rt.Fatalf("%s, with %d slices:\n%s\nwant\n%s", q.name, e.slices, got, q.report)
+		}
+		if len(e.passes) != 2 || e.passes[0].Phase != compare.PhaseScan || e.passes[1].Phase != compare.PhaseLocate {
+			rt.Fatalf("%s: passes %+v", q.name, e.passes)
+		}
+	})
 }
 
 // planned runs c and remembers its plan.
