@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/standpipe/standpipe/archive"
 )
 
 // limits are what no comparison of lines can see.
@@ -45,17 +47,20 @@ func (r *Report) fill(c *Config, inv *inventory, json bool, t *tally) {
 		r.Method.Records = JSON
 	}
 	for side := range r.Sides {
-		s, n := &r.Sides[side], t.sides[side]
-		s.Objects, s.StoredBytes, s.PlainBytes, s.Lines = n.objects, n.stored, n.plain, n.lines
-		s.Hash, s.Codecs, s.Unnamed = n.digest.String(), n.codecs, inv.unnamed[side]
-		if n.objects == 0 && c.Stores[side] != nil {
+		s, n := &r.Sides[side], t.Sides[side]
+		s.Objects, s.StoredBytes, s.PlainBytes, s.Lines = n.Objects, n.Stored, n.Plain, n.Lines
+		s.Hash, s.Codecs, s.Unnamed = n.Digest.String(), n.Codecs, inv.unnamed[side]
+		if s.Codecs == nil {
+			s.Codecs = map[archive.Codec]int64{}
+		}
+		if n.Objects == 0 && c.Stores[side] != nil {
 			r.Problems = append(r.Problems, Problem{
 				Kind: ProblemEmpty, Side: s.Name,
 				Error: "no objects in the window: is the place right, and the window, and the time zone of the keys?",
 			})
 		}
 	}
-	r.Problems = append(r.Problems, t.problems(inv)...)
+	r.Problems = append(r.Problems, t.Problems...)
 	if r.Window.Unsettled != "" {
 		r.Problems = append(r.Problems, Problem{Kind: ProblemUnsettled, Error: r.Window.Unsettled})
 	}
@@ -65,13 +70,13 @@ func (r *Report) fill(c *Config, inv *inventory, json bool, t *tally) {
 // hours are the totals of the hours that have objects.
 func hours(c *Config, t *tally) []Hour {
 	all := []Hour{}
-	for at, n := range t.hours {
+	for at, n := range t.Hours {
 		start := time.Unix(at, 0).UTC()
 		core, _ := c.place(start)
 		if !c.From.IsZero() && start.Before(c.From) && start.Add(time.Hour).After(c.From) {
 			core = true
 		}
-		all = append(all, Hour{Start: start, A: n[A].lines, B: n[B].lines, Delta: n[A].lines - n[B].lines, Halo: !core})
+		all = append(all, Hour{Start: start, A: n[A], B: n[B], Delta: n[A] - n[B], Halo: !core})
 	}
 	return running(all)
 }
@@ -172,7 +177,7 @@ func (r *Report) incomplete() string {
 		switch p.Kind {
 		case ProblemEmpty:
 			parts = append(parts, "side "+p.Side+" has nothing in the window")
-		case ProblemUnsettled, ProblemSpill, ProblemTruth:
+		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice:
 			parts = append(parts, p.Error)
 		}
 	}
@@ -197,7 +202,8 @@ func (r *Report) advice() []string {
 		kinds[p.Kind] = true
 	}
 	pairs := c.Altered + c.Reshaped
-	say(kinds[ProblemUnreadable], "Repair or fetch again the objects named below, then run the same command with --resume; objects that broke off in their middle need a run without it.")
+	say(kinds[ProblemUnreadable], "Look at the objects named below. Where only the way to them was closed, open it and run the same command with --resume: it reads them alone. Objects that you replace need a run without it.")
+	say(kinds[ProblemSlice], "Mend what the failed slices say, then run the same command with --resume: it does them alone.")
 	say(kinds[ProblemChanged], "Something writes to objects that were there already. Find out what, or close the window with --to before it, and run again.")
 	say(kinds[ProblemUnsettled], "Wait, or end the window earlier with --to; --settle says how old it has to be.")
 	say(kinds[ProblemSpill], "Are these two archives of the same stream, in the same unit (--records)? If so, run again with --max-spill or a larger --capacity.")

@@ -71,9 +71,16 @@ type Config struct {
 
 	spillAlways bool // for tests
 
-	// Journal is the file that makes the run resumable; empty is none.
-	Journal string
-	Resume  bool
+	// Slice says how the objects are cut into slices.
+	Slice Cut
+	// Plan, if any, is that of a comparison to go on with; nil lists the archives.
+	// A run with a Plan fails with ErrResume when they have changed since.
+	Plan *Plan
+	// Execute runs the slices of a pass; nil runs them here.
+	Execute Executor
+	// Places are the names of the archives that every machine knows them by;
+	// empty is the Location of their stores.
+	Places [2]string
 
 	// Truth, if any, is asked which side is right.
 	Truth Truth
@@ -119,6 +126,10 @@ func (c *Config) validate() error {
 	if c.Records == "" {
 		c.Records = Auto
 	}
+	if c.Slice.Every < 0 || c.Slice.Objects < 0 {
+		return fmt.Errorf("slices of %v or %d objects", c.Slice.Every, c.Slice.Objects)
+	}
+	c.Places = c.places()
 	return nil
 }
 
@@ -126,9 +137,20 @@ func (c *Config) validate() error {
 // are shown, so that the most important ones can be.
 func (c *Config) kept() int { return max(c.Shown, DefaultCapacity) }
 
-// settings are what two runs must have in common for one to continue the other.
+func (c *Config) places() [2]string {
+	places := c.Places
+	for i, store := range c.Stores {
+		if places[i] == "" && store != nil {
+			places[i] = store.Location()
+		}
+	}
+	return places
+}
+
+// settings are what two runs must have in common for one to go on with what
+// the other did.
 type settings struct {
-	Locations [2]string
+	Places    [2]string
 	From, To  string
 	Halo      time.Duration
 	Zones     [2]string
@@ -136,17 +158,16 @@ type settings struct {
 	Canonical bool
 	Sample    uint64
 	Capacity  int
+	Slice     Cut
+	Reads     bool
 }
 
 func (c *Config) settings() settings {
 	s := settings{
-		From: bound(c.From), To: bound(c.To), Halo: c.Halo, Records: c.Records, Canonical: c.Canonical,
-		Sample: max(c.Sample, 1), Capacity: max(c.Capacity, 1),
+		Places: c.places(), From: bound(c.From), To: bound(c.To), Halo: c.Halo, Records: c.Records, Canonical: c.Canonical,
+		Sample: max(c.Sample, 1), Capacity: max(c.Capacity, 1), Slice: c.Slice, Reads: c.Manifests != nil,
 	}
-	for i, store := range c.Stores {
-		if store != nil {
-			s.Locations[i] = store.Location()
-		}
+	for i := range c.Zones {
 		if s.Zones[i] = "UTC"; c.Zones[i] != nil {
 			s.Zones[i] = c.Zones[i].String()
 		}
@@ -161,8 +182,8 @@ func bound(t time.Time) string {
 	return stamp(t)
 }
 
-// Fingerprint names the comparison that c describes: the same archives, window
-// and unit, whenever it runs.
+// Fingerprint names the comparison that c describes: the same archives, window,
+// unit and slices, whenever and wherever it runs.
 func (c *Config) Fingerprint() string {
 	b, err := json.Marshal(c.settings())
 	if err != nil {

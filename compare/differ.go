@@ -2,161 +2,190 @@ package compare
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
+	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/standpipe/standpipe/archive"
 	"github.com/standpipe/standpipe/compare/sketch"
 )
 
-// journalEvery is how often the journal is written: what an interrupt that
-// cannot be waited for costs.
-const journalEvery = 30 * time.Second
-
-// A tally is what is known of the two sides after the first pass, or in the
-// middle of it.
+// A tally is what the first pass counts: of one slice, or of all. It belongs to
+// one goroutine.
 type tally struct {
-	sketch *sketch.Sketch // A minus B
-	sides  [2]sideTotals
-	hours  map[int64]*[2]hourTotals
-	// reads holds what became of each object, by index; nil: not read yet.
-	reads []*read
+	Sides [2]sideTotals `json:"sides"`
+	// Hours are lines of either side by the hour they are filed under.
+	Hours    map[int64]*[2]int64 `json:"hours"`
+	Problems []Problem           `json:"problems,omitempty"`
+	// Reads are the slice's objects in their order, if they were asked for.
+	Reads []objectRead `json:"reads,omitempty"`
+	// Sketch is A minus B on its way from one machine to another.
+	Sketch []byte `json:"sketch,omitempty"`
+
+	sketch *sketch.Sketch
 }
 
 type sideTotals struct {
-	objects, stored, plain, lines int64
-	digest                        digest
-	codecs                        map[archive.Codec]int64
+	Objects int64                   `json:"objects"`
+	Stored  int64                   `json:"stored"`
+	Plain   int64                   `json:"plain"`
+	Lines   int64                   `json:"lines"`
+	Digest  digest                  `json:"hash"`
+	Codecs  map[archive.Codec]int64 `json:"codecs,omitempty"`
 }
 
-type hourTotals struct{ objects, lines int64 }
+// An objectRead is what the manifests are held against.
+type objectRead struct {
+	Lines  int64  `json:"lines"`
+	Hash   digest `json:"hash"`
+	Failed bool   `json:"failed,omitempty"`
+}
 
-func newTally(c *Config, objects int) *tally {
-	t := &tally{sketch: sketch.New(c.Capacity), hours: map[int64]*[2]hourTotals{}, reads: make([]*read, objects)}
-	for i := range t.sides {
-		t.sides[i].codecs = map[archive.Codec]int64{}
+func newTally(capacity int) *tally {
+	return &tally{sketch: sketch.New(capacity), Hours: map[int64]*[2]int64{}}
+}
+
+// begin returns what adds the records of an object.
+func (t *tally) begin(_ int, o Object) func(sketch.Hash, []byte, spot) {
+	if o.Side == B {
+		return func(h sketch.Hash, _ []byte, _ spot) { t.sketch.Remove(h) }
 	}
-	return t
+	return func(h sketch.Hash, _ []byte, _ spot) { t.sketch.Add(h) }
 }
 
 // count takes an object into the totals.
-func (t *tally) count(o object, r read) {
-	t.reads[r.index] = &r
-	hour := t.hours[o.hour]
+func (t *tally) count(o Object, r read, keep bool) {
+	t.hour(o.hour())[o.Side] += r.lines
+	t.Sides[o.Side].merge(sideTotals{
+		Objects: 1, Stored: o.Size, Plain: r.plain, Lines: r.lines, Digest: r.digest, Codecs: map[archive.Codec]int64{r.codec: 1},
+	})
+	if r.err != nil {
+		t.Problems = append(t.Problems, problemOf(o, r.err))
+	}
+	if keep {
+		t.Reads = append(t.Reads, objectRead{r.lines, r.digest, r.err != nil})
+	}
+}
+
+func (t *tally) hour(at int64) *[2]int64 {
+	hour := t.Hours[at]
 	if hour == nil {
-		hour = new([2]hourTotals)
-		t.hours[o.hour] = hour
+		hour = new([2]int64)
+		t.Hours[at] = hour
 	}
-	hour[o.side].objects++
-	hour[o.side].lines += r.lines
-	side := &t.sides[o.side]
-	side.objects++
-	side.stored += o.Size
-	side.plain += r.plain
-	side.lines += r.lines
-	side.digest.merge(r.digest)
-	side.codecs[r.codec]++
+	return hour
 }
 
-// A scan is the first pass: every record of both sides, once.
-type scan struct {
-	pass     *pass
-	sketches []*sketch.Sketch // of each worker
-
-	mu    sync.Mutex // guards tally but for its sketch, which is summed up between objects
-	tally *tally
+func (s *sideTotals) merge(o sideTotals) {
+	s.Objects += o.Objects
+	s.Stored += o.Stored
+	s.Plain += o.Plain
+	s.Lines += o.Lines
+	s.Digest.merge(o.Digest)
+	if s.Codecs == nil {
+		s.Codecs = map[archive.Codec]int64{}
+	}
+	for codec, n := range o.Codecs {
+		s.Codecs[codec] += n
+	}
 }
 
-// first makes the first pass, or the rest of it, and keeps the journal.
-func first(ctx context.Context, c *Config, inv *inventory, json bool, t *tally) error {
-	s := &scan{tally: t}
-	for range c.Workers {
-		s.sketches = append(s.sketches, sketch.New(c.Capacity))
+// travel is the tally as the result of a slice.
+func (t *tally) travel() any {
+	t.Sketch = t.sketch.AppendCompact(nil)
+	return t
+}
+
+// merge adds the tally of a slice, but for its reads.
+func (t *tally) merge(s *tally) error {
+	if err := t.sketch.MergeCompact(s.Sketch); err != nil {
+		return err
 	}
-	s.pass = &pass{c: c, inv: inv, json: json, phase: PhaseScan, begin: s.begin}
-	for i := range inv.objects {
-		if t.reads[i] == nil {
-			s.pass.objects = append(s.pass.objects, i)
+	for side := range t.Sides {
+		t.Sides[side].merge(s.Sides[side])
+	}
+	for at, lines := range s.Hours {
+		hour := t.hour(at)
+		hour[A] += lines[A]
+		hour[B] += lines[B]
+	}
+	t.Problems = append(t.Problems, s.Problems...)
+	return nil
+}
+
+// scan makes the first pass: every record of both sides, once.
+func (r *run) scan(ctx context.Context) error {
+	r.tally = newTally(r.c.Capacity)
+	p := r.pass(PhaseScan)
+	p.Capacity, p.Reads = r.c.Capacity, r.c.Manifests != nil
+	failed, err := r.execute(ctx, p, func(s Slice, result []byte) error {
+		part := &tally{}
+		if err := json.Unmarshal(result, part); err != nil {
+			return err
 		}
-	}
-	stop := s.keep(c, json)
-	err := s.pass.run(ctx)
-	if jerr := stop(); err == nil {
-		err = jerr
-	}
-	s.sum()
-	if c.Journal != "" && !errors.Is(err, errJournal) {
-		if jerr := writeJournal(c, inv, json, t); err == nil {
-			err = jerr
-		}
-	}
-	return err
-}
-
-func (s *scan) begin(worker int, o object) (func(sketch.Hash, []byte, spot), func(read)) {
-	sk := s.sketches[worker]
-	visit := func(h sketch.Hash, _ []byte, _ spot) { sk.Add(h) }
-	if o.side == B {
-		visit = func(h sketch.Hash, _ []byte, _ spot) { sk.Remove(h) }
-	}
-	return visit, func(r read) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.tally.count(o, r)
-	}
-}
-
-// sum moves what the workers' sketches hold into the tally's. No object may be
-// under way.
-func (s *scan) sum() {
-	for i, sk := range s.sketches {
-		if err := s.tally.sketch.Merge(sk); err != nil {
-			panic("compare: " + err.Error()) // made alike in first
-		}
-		s.sketches[i].Reset()
-	}
-}
-
-// keep writes the journal now and then until the function returned is called.
-// A journal that cannot be written ends the run: --resume was promised.
-func (s *scan) keep(c *Config, json bool) (stop func() error) {
-	if c.Journal == "" {
-		return func() error { return nil }
-	}
-	quit, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		tick := time.NewTicker(journalEvery)
-		defer tick.Stop()
-		var err error
-		for {
-			select {
-			case <-tick.C:
-				s.pass.between.Lock()
-				s.sum()
-				err = errors.Join(err, writeJournal(c, s.pass.inv, json, s.tally))
-				s.pass.between.Unlock()
-			case <-quit:
-				done <- err
-				return
+		if p.Reads && len(part.Reads) == len(s.Objects) {
+			for i, o := range s.Objects {
+				r.reads[sideKey{o.Side, o.Key}] = part.Reads[i]
 			}
 		}
-	}()
-	return func() error {
-		close(quit)
-		return <-done
+		return r.tally.merge(part)
+	})
+	if err != nil {
+		return err
 	}
+	slices.SortFunc(r.tally.Problems, compareProblems)
+	r.report.fill(r.c, r.inv, r.json, r.tally)
+	r.report.Problems = append(r.report.Problems, failed...)
+	return nil
 }
 
-// problems are the objects that could not be read whole, by side and key.
-func (t *tally) problems(inv *inventory) []Problem {
-	var all []Problem
-	for _, r := range t.reads {
-		if r != nil && r.err != nil {
-			all = append(all, problemOf(inv.objects[r.index], r.err))
+// A sideKey names an object of a comparison.
+type sideKey struct {
+	side Side
+	key  string
+}
+
+// pass is a pass over the slices of the run.
+func (r *run) pass(phase string) Pass {
+	return Pass{Phase: phase, Now: r.c.Now, Places: r.c.Places, unit: r.unit()}
+}
+
+func (r *run) unit() unit { return unit{JSON: r.json, Canonical: r.c.Canonical, Sample: r.c.Sample} }
+
+// execute runs a pass and takes the results in whatever order they come. What
+// failed is told as problems, in the order of the slices.
+func (r *run) execute(ctx context.Context, p Pass, take func(Slice, []byte) error) ([]Problem, error) {
+	execute := r.c.Execute
+	if execute == nil {
+		execute = r.c.inProcess
+	}
+	failures := make([]string, len(r.slices))
+	taken := make([]bool, len(r.slices))
+	err := execute(ctx, p, r.slices, func(i int, o Outcome) error {
+		s := r.slices[i]
+		if taken[i] {
+			return fmt.Errorf("slice %d, %s: a second result", i, s.Name)
+		}
+		taken[i] = true
+		if failures[i] = o.Failed; o.Failed != "" {
+			return nil
+		}
+		if err := take(s, o.Result); err != nil {
+			return fmt.Errorf("result of slice %d, %s: %w", i, s.Name, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var problems []Problem
+	for i, reason := range failures {
+		if !taken[i] {
+			reason = "no result"
+		}
+		if reason != "" {
+			problems = append(problems, Problem{Kind: ProblemSlice, Error: fmt.Sprintf("%s: slice %d, %s: %s", p.Phase, i, r.slices[i].Name, reason)})
 		}
 	}
-	slices.SortFunc(all, compareProblems)
-	return all
+	return problems, nil
 }

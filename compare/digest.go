@@ -17,3 +17,13 @@ func (d *digest) merge(e digest) {
 
 // String is the form of standpipe.Digest.Sum and of manifests.
 func (d digest) String() string { return fmt.Sprintf("%016x%016x", d.hi, d.lo) }
+
+// MarshalText writes the digest as String does.
+func (d digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *digest) UnmarshalText(b []byte) error {
+	h, err := sketch.ParseHash(string(b))
+	d.hi, d.lo = h.Hi, h.Lo
+	return err
+}

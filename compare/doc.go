@@ -12,20 +12,25 @@
 // dropped once and doubled once elsewhere cancels out, and a line that the
 // producer sent twice looks like one that was delivered twice.
 //
-//	list ──► scan ──► peel ──────────────► locate ──► judge
-//	          │         │ too many            ▲
-//	          │         └──────► spill ───────┘
-//	          └─ journal, from which --resume continues
+//	list ──► cut ──► scan ──► peel ──────────────► locate ──► judge
+//	                            │ too many            ▲
+//	                            └──────► spill ───────┘
 //
 //	list    both archives, each object placed in the window by the time in its name
-//	scan    every line of both sides once: decoded, hashed, added to one sketch
+//	cut     the objects of both sides into slices, by time; that is the Plan
+//	scan    every line of both sides once: decoded, hashed, added to a sketch
 //	        of A minus B and to the totals of its hour
-//	peel    the sketch gives the hashes that differ, see package sketch
+//	peel    the sum of the sketches gives the hashes that differ, see package sketch
 //	spill   when it cannot: the lines of differing buckets go to disk, partition
 //	        by partition, and are counted exactly (a Grace hash join)
 //	locate  a second pass finds objects, line numbers and text of the hashes, and
 //	        counts their copies in core and halo
 //	judge   what each difference means, pure functions
+//
+// Scan and locate are done slice by slice, by Pass.Run, wherever the Executor
+// has it run; the report is the same, byte for byte but for its Duration,
+// however the objects were cut and whoever did what how often. Spill is done by
+// the process that asked for the report.
 //
 // Edges of time: Firehose files an object under the arrival of its oldest
 // record, so records near the edge of a window may lie in the folder before.
@@ -34,7 +39,7 @@
 // and the other way round. What differs in the halo alone is counted as edge
 // and not judged.
 //
-// Memory: one sketch of about 60 bytes per difference it has room for and the
-// buffers of one object for each worker, the list of objects (about 200 bytes
-// each), and what is shown. Not the lines.
+// Memory: for each slice under way one sketch of about 60 bytes per difference
+// it has room for, and the buffers of one object; the list of objects (some 300
+// bytes each), and what is shown. Not the lines.
 package compare

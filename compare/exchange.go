@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/standpipe/standpipe/compare/sketch"
@@ -51,7 +50,7 @@ func Sketch(ctx context.Context, c Config, w io.Writer) (SideReport, []Problem, 
 	if err := c.validate(); err != nil {
 		return SideReport{}, nil, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
-	r := &run{c: &c, report: newReport(&c), began: time.Now()}
+	r := newRun(&c)
 	if err := r.read(ctx); err != nil {
 		return SideReport{}, nil, err
 	}
@@ -189,22 +188,12 @@ func Find(ctx context.Context, c Config, hashes []sketch.Hash) ([]Difference, []
 	if err := c.validate(); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
-	inv, err := take(ctx, &c)
-	if err != nil {
+	r := newRun(&c)
+	if err := r.plan(ctx); err != nil {
 		return nil, nil, err
 	}
-	json, err := c.units(ctx, inv)
-	if err != nil {
-		return nil, nil, err
-	}
-	slices.SortFunc(hashes, func(x, y sketch.Hash) int {
-		if x.Less(y) {
-			return -1
-		}
-		return 1
-	})
-	hashes = slices.Compact(hashes)
-	found, problems, err := locate(ctx, &c, inv, json, hashes, len(hashes))
+	hashes = ordered(hashes)
+	found, problems, err := r.locate(ctx, hashes, len(hashes))
 	if err != nil {
 		return nil, nil, err
 	}

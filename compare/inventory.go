@@ -9,57 +9,87 @@ import (
 	"github.com/standpipe/standpipe/archive"
 )
 
-// An object is one to read.
-type object struct {
-	archive.Object
-	side Side
-	halo bool  // in the window's surroundings only
-	hour int64 // it is filed under, in seconds since 1970
+// An Object is one to read, as it was listed.
+type Object struct {
+	Side Side   `json:"side"`
+	Key  string `json:"key"`
+	Size int64  `json:"size"`
+	ETag string `json:"etag"`
+	// At is the time it is filed under, in seconds since 1970.
+	At int64 `json:"at"`
+	// Halo: it lies in the window's surroundings only.
+	Halo bool `json:"halo,omitempty"`
+	// Unnamed: the time is that of its last change, its key has none.
+	Unnamed bool `json:"unnamed,omitempty"`
 }
+
+// time is when the object is filed.
+func (o Object) time() time.Time { return time.Unix(o.At, 0).UTC() }
+
+// hour is the hour it is filed under, in seconds since 1970.
+func (o Object) hour() int64 { return o.time().Truncate(time.Hour).Unix() }
 
 // An inventory is what is to be read of both sides.
 type inventory struct {
-	objects []object
+	objects []Object
 	bytes   int64
 	// youngest is the latest time of any object in the window.
 	youngest time.Time
 	unnamed  [2]int64 // objects without a time in their key
 }
 
-// take lists both sides. Objects come out by side and key.
+// take lists both sides.
 func take(ctx context.Context, c *Config) (*inventory, error) {
 	inv := &inventory{}
+	err := c.list(ctx, func(o Object) {
+		inv.add(o)
+		if n := len(inv.objects); n%1000 == 0 {
+			c.report(Progress{Phase: PhaseList, Objects: int64(n), Bytes: inv.bytes})
+		}
+	})
+	c.report(Progress{Phase: PhaseList, Objects: int64(len(inv.objects)), Bytes: inv.bytes})
+	return inv, err
+}
+
+// list visits the objects in the window, by side and key.
+func (c *Config) list(ctx context.Context, visit func(Object)) error {
 	for side, store := range c.Stores {
 		if store == nil {
 			continue // one side alone, for a sketch
 		}
 		err := store.List(ctx, "", "", func(o archive.Object) error {
-			if !archive.Own(o.Key) {
-				inv.add(c, Side(side), o)
+			if listed, inside := c.file(Side(side), o); inside && !archive.Own(o.Key) {
+				visit(listed)
 			}
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("list %s, side %s: %w", store.Location(), Side(side), err)
+			return fmt.Errorf("list %s, side %s: %w", store.Location(), Side(side), err)
 		}
-		c.report(Progress{Phase: PhaseList, Objects: int64(len(inv.objects)), Bytes: inv.bytes})
 	}
-	return inv, nil
+	return nil
 }
 
-func (inv *inventory) add(c *Config, side Side, listed archive.Object) {
+// file says when an object is filed, and whether that is in the window.
+func (c *Config) file(side Side, listed archive.Object) (o Object, inside bool) {
 	t, named := keyTime(listed.Key, c.Zones[side])
 	if !named {
-		inv.unnamed[side]++
 		t = listed.Modified
 	}
 	core, halo := c.place(t)
-	if !core && !halo {
-		return
+	return Object{
+		Side: side, Key: listed.Key, Size: listed.Size, ETag: listed.ETag,
+		At: t.Unix(), Halo: !core, Unnamed: !named,
+	}, core || halo
+}
+
+func (inv *inventory) add(o Object) {
+	inv.objects = append(inv.objects, o)
+	inv.bytes += o.Size
+	if o.Unnamed {
+		inv.unnamed[o.Side]++
 	}
-	inv.objects = append(inv.objects, object{Object: listed, side: side, halo: !core, hour: t.Truncate(time.Hour).Unix()})
-	inv.bytes += listed.Size
-	if core && t.After(inv.youngest) {
+	if t := o.time(); !o.Halo && t.After(inv.youngest) {
 		inv.youngest = t
 	}
 }
@@ -91,12 +121,12 @@ func (inv *inventory) unsettled(c *Config) string {
 }
 
 // sample chooses up to n objects of a side, spread over it.
-func (inv *inventory) sample(side Side, n int) []object {
-	all := slices.DeleteFunc(slices.Clone(inv.objects), func(o object) bool { return o.side != side || o.Size == 0 })
+func (inv *inventory) sample(side Side, n int) []Object {
+	all := slices.DeleteFunc(slices.Clone(inv.objects), func(o Object) bool { return o.Side != side || o.Size == 0 })
 	if len(all) <= n {
 		return all
 	}
-	var some []object
+	var some []Object
 	for i := range n {
 		some = append(some, all[i*(len(all)-1)/(n-1)])
 	}

@@ -2,36 +2,15 @@ package compare
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
-	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/archive"
+	"github.com/standpipe/standpipe/manifest"
 )
-
-// commits is where standpipe's manifests lie below the root of an archive.
-const commits = "_standpipe/commits/"
-
-// manifestMax bounds one manifest.
-const manifestMax = 16 << 20
-
-// A manifest is what the proof needs of standpipe's manifest of one flush.
-type manifest struct {
-	Shard    string             `json:"shard"`
-	Number   int64              `json:"number"`
-	Previous standpipe.Position `json:"prevLast"`
-	Last     standpipe.Position `json:"last"`
-	Objects  []struct {
-		Key   string `json:"key"`
-		Size  int64  `json:"size"`
-		Lines int64  `json:"lines"`
-		Hash  string `json:"hash"`
-	} `json:"objects"`
-	Gaps []json.RawMessage `json:"gaps"`
-}
 
 // A Proof is what standpipe's own manifests say of one side: that its objects
 // are those that were delivered, whole, and its shards' chains have no hole.
@@ -57,8 +36,8 @@ func (p *Proof) broken() bool {
 	return p != nil && (len(p.Wrong) > 0 || len(p.Absent) > 0 || len(p.Holes) > 0)
 }
 
-// prove holds one side against its manifests.
-func (r *run) prove(ctx context.Context) error {
+// follow makes ready to hold one side against its manifests.
+func (r *run) follow() error {
 	c := r.c
 	if c.Manifests == nil {
 		return nil
@@ -67,28 +46,37 @@ func (r *run) prove(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("%w: neither archive is below %s, where the manifests are", ErrSettings, c.Manifests.Location())
 	}
-	p := &prover{
+	r.prover = &prover{
 		proof: &Proof{Side: side.String(), Wrong: []string{}, Absent: []string{}, Foreign: []string{}, Holes: []string{}},
-		reads: map[string]*read{}, named: map[string]bool{}, chains: map[string]*manifest{},
-		exact: !r.json && !c.Canonical && c.Sample == 1, c: c, side: side, prefix: prefix,
+		named: map[string]bool{}, chains: map[string]manifest.Manifest{}, c: c, side: side, prefix: prefix,
 	}
-	for i, o := range r.inv.objects {
-		if o.side == side && r.tally.reads[i] != nil {
-			p.reads[prefix+o.Key] = r.tally.reads[i]
-		}
+	return nil
+}
+
+// prove holds what was read against the manifests.
+func (r *run) prove(ctx context.Context) error {
+	p := r.prover
+	if p == nil {
+		return nil
 	}
-	err := c.Manifests.List(ctx, commits, "", func(o archive.Object) error {
+	p.reads, p.exact = r.reads, !r.json && !r.c.Canonical && r.c.Sample == 1
+	err := r.c.Manifests.List(ctx, manifest.CommitsPrefix, "", func(o archive.Object) error {
 		m, err := p.load(ctx, o.Key)
-		if err == nil {
-			p.take(o.Key, m)
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
 		}
-		return err
+		if err != nil {
+			p.proof.Holes = append(p.proof.Holes, fmt.Sprintf("%s: %v", o.Key, err))
+			return nil
+		}
+		p.take(m)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read the manifests: %w", err)
 	}
-	for key := range p.reads {
-		if !p.named[key] {
+	for o := range p.reads {
+		if key := p.prefix + o.key; o.side == p.side && !p.named[key] {
 			p.proof.Foreign = append(p.proof.Foreign, key)
 		}
 	}
@@ -120,66 +108,81 @@ type prover struct {
 	proof  *Proof
 	side   Side
 	prefix string
-	reads  map[string]*read
+	reads  map[sideKey]objectRead
 	named  map[string]bool
-	chains map[string]*manifest // the last of each chain
-	exact  bool                 // the lines read are those of the manifests
+	chains map[string]manifest.Manifest // the last of each chain, without its objects
+	exact  bool                         // the lines read are those of the manifests
 }
 
-func (p *prover) load(ctx context.Context, key string) (*manifest, error) {
+// load reads a manifest that is what its name says. Whether its sums add up is
+// for standpipe verify to say: here the objects are held against it.
+func (p *prover) load(ctx context.Context, key string) (m manifest.Manifest, err error) {
+	if _, _, _, ok := manifest.ParseKey(key); !ok {
+		return m, errors.New("not named like a manifest")
+	}
 	raw, _, err := p.c.Manifests.Open(ctx, key)
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	defer raw.Close()
-	var m manifest
-	if err := json.NewDecoder(io.LimitReader(raw, manifestMax)).Decode(&m); err != nil {
-		return nil, fmt.Errorf("manifest %s: %w", key, err)
+	body, err := io.ReadAll(io.LimitReader(raw, manifest.Limit+1))
+	if err != nil {
+		return m, err
 	}
-	return &m, nil
+	if len(body) > manifest.Limit {
+		return m, fmt.Errorf("larger than %d MiB", manifest.Limit>>20)
+	}
+	if m, err = manifest.Decode(body); err != nil {
+		return m, err
+	}
+	if manifest.Key(m.Origin, m.Number) != key {
+		return m, fmt.Errorf("it says that it is number %d of %s", m.Number, m.Folder())
+	}
+	return m, nil
 }
 
 // take adds a manifest; those of a chain come in their order, because their
 // numbers are padded.
-func (p *prover) take(key string, m *manifest) {
+func (p *prover) take(m manifest.Manifest) {
 	p.proof.Flushes++
 	p.proof.Gaps += int64(len(m.Gaps))
-	chain := key[:strings.LastIndexByte(key, '/')]
-	if last := p.chains[chain]; last != nil && (m.Number != last.Number+1 || m.Previous.Compare(last.Last) != 0) {
+	last, known := p.chains[m.Folder()]
+	switch {
+	case known && (m.Number != last.Number+1 || m.Follows(last) != manifest.Contiguous):
 		p.proof.Holes = append(p.proof.Holes, fmt.Sprintf("%s: manifest %d does not follow %d", m.Shard, m.Number, last.Number))
-	} else if last == nil && m.Number != 1 {
+	case !known && m.Number != 1:
 		p.proof.Holes = append(p.proof.Holes, fmt.Sprintf("%s: the first manifest there is has number %d", m.Shard, m.Number))
 	}
-	p.chains[chain] = m
 	for _, o := range m.Objects {
-		p.object(o.Key, o.Lines, o.Hash)
+		p.object(o)
 	}
+	m.Objects = nil
+	p.chains[m.Folder()] = m
 }
 
-func (p *prover) object(key string, count int64, hash string) {
-	p.named[key] = true
-	read := p.reads[key]
+func (p *prover) object(o manifest.Object) {
+	p.named[o.Key] = true
+	rest, below := strings.CutPrefix(o.Key, p.prefix)
+	if !below {
+		return
+	}
+	read, there := p.reads[sideKey{p.side, rest}]
 	switch {
-	case read == nil:
-		if p.expected(key) {
-			p.proof.Absent = append(p.proof.Absent, key)
+	case !there:
+		if p.expected(rest) {
+			p.proof.Absent = append(p.proof.Absent, o.Key)
 		}
-	case read.err != nil || !p.exact:
-	case read.lines != count || read.digest.String() != hash:
-		p.proof.Wrong = append(p.proof.Wrong, key)
+	case read.Failed || !p.exact:
+	case read.Lines != o.Lines || read.Hash.String() != o.Hash:
+		p.proof.Wrong = append(p.proof.Wrong, o.Key)
 	default:
 		p.proof.Proved++
 	}
 }
 
-// expected says whether an object should have been read: it lies in the
-// archive and in the window.
+// expected says whether an object should have been read: it lies in the window.
 func (p *prover) expected(key string) bool {
-	rest, below := strings.CutPrefix(key, p.prefix)
-	if !below {
-		return false
-	}
-	t, named := keyTime(rest, p.c.Zones[p.side])
+	t, named := keyTime(key, p.c.Zones[p.side])
 	core, halo := p.c.place(t)
 	return named && (core || halo)
 }

@@ -137,10 +137,11 @@ const (
 	ProblemSpill      ProblemKind = "uncounted"  // the differences could not be counted
 	ProblemEmpty      ProblemKind = "empty"      // nothing to compare on a side
 	ProblemTruth      ProblemKind = "truth"      // the stream could not be asked
+	ProblemSlice      ProblemKind = "failed"     // a part of the work could not be done
 )
 
-func problemOf(o object, err error) Problem {
-	p := Problem{Kind: ProblemUnreadable, Side: o.side.String(), Key: o.Key, Error: err.Error()}
+func problemOf(o Object, err error) Problem {
+	p := Problem{Kind: ProblemUnreadable, Side: o.Side.String(), Key: o.Key, Error: err.Error()}
 	if errors.Is(err, archive.ErrChanged) || errors.Is(err, archive.ErrNotFound) {
 		p.Kind = ProblemChanged
 	}
@@ -159,7 +160,6 @@ type Method struct {
 	Capacity  int     `json:"capacity"`
 	Spilled   bool    `json:"spilled"`
 	Estimate  int     `json:"estimate"`
-	Resumed   int64   `json:"resumedObjects"`
 }
 
 // A TruthReport is what the stream says.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,14 +16,17 @@ import (
 var ErrSettings = errors.New("settings")
 
 // Run compares. An error means that there is no report: a store that cannot be
-// listed, settings that contradict one another, a journal that cannot be
-// written, or the end of ctx; everything else is in the report. After the end
-// of ctx the journal holds what was read, if the Config names one.
+// listed, settings that contradict one another (ErrSettings), archives that are
+// not those of the Plan (ErrResume), what the Executor returned, or the end of
+// ctx; everything else is in the report.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSettings, err)
 	}
-	r := &run{c: &c, report: newReport(&c), began: time.Now()}
+	r := newRun(&c)
+	if err := r.follow(); err != nil {
+		return nil, err
+	}
 	if err := r.read(ctx); err != nil {
 		return nil, err
 	}
@@ -40,11 +42,6 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	}
 	r.report.Duration = time.Since(r.began)
 	r.report.conclude()
-	if c.Journal != "" && len(r.report.Problems) == 0 {
-		if err := os.Remove(c.Journal); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("remove the journal: %w", err)
-		}
-	}
 	return r.report, nil
 }
 
@@ -54,37 +51,27 @@ type run struct {
 	began  time.Time
 	inv    *inventory
 	json   bool
+	slices []Slice
 	tally  *tally
 	report *Report
+
+	prover *prover                // nil without manifests
+	reads  map[sideKey]objectRead // for the prover
 
 	findings []finding              // all, or those to show when there are too many
 	found    map[sketch.Hash]*found // of findings
 }
 
-// read lists both sides and makes the first pass.
-func (r *run) read(ctx context.Context) (err error) {
-	if r.inv, err = take(ctx, r.c); err != nil {
+func newRun(c *Config) *run {
+	return &run{c: c, report: newReport(c), began: time.Now(), reads: map[sideKey]objectRead{}}
+}
+
+// read plans what is read and makes the first pass.
+func (r *run) read(ctx context.Context) error {
+	if err := r.plan(ctx); err != nil {
 		return err
 	}
-	r.tally = newTally(r.c, len(r.inv.objects))
-	if r.c.Resume {
-		r.json, err = resume(r.c, r.inv, r.tally)
-		for _, read := range r.tally.reads {
-			if read != nil {
-				r.report.Method.Resumed++
-			}
-		}
-	} else {
-		r.json, err = r.c.units(ctx, r.inv)
-	}
-	if err != nil {
-		return err
-	}
-	if err := first(ctx, r.c, r.inv, r.json, r.tally); err != nil {
-		return err
-	}
-	r.report.fill(r.c, r.inv, r.json, r.tally)
-	return nil
+	return r.scan(ctx)
 }
 
 // differ finds what differs and what it means.
@@ -98,8 +85,7 @@ func (r *run) differ(ctx context.Context) error {
 	for i, n := range net {
 		hashes[i] = n.Hash
 	}
-	var err error
-	if r.found, err = r.locate(ctx, hashes); err != nil {
+	if err := r.find(ctx, hashes); err != nil {
 		return err
 	}
 	for _, h := range hashes {
@@ -119,7 +105,7 @@ func (r *run) take(f finding) {
 // spill counts on disk and locates only what will be shown.
 func (r *run) spill(ctx context.Context) error {
 	r.report.Method.Spilled = true
-	problems, err := spill(ctx, r.c, r.inv, r.json, r.tally, func(c copies) {
+	problems, err := r.countOnDisk(ctx, func(c copies) {
 		f := judge(c, r.c.Legal)
 		if len(r.findings) < r.c.kept() {
 			r.take(f)
@@ -140,20 +126,21 @@ func (r *run) spill(ctx context.Context) error {
 	for i, f := range r.findings {
 		hashes[i] = f.copies.hash
 	}
-	r.found, err = r.locate(ctx, hashes)
-	return err
+	return r.find(ctx, hashes)
 }
 
-func (r *run) locate(ctx context.Context, hashes []sketch.Hash) (map[sketch.Hash]*found, error) {
-	found, problems, err := locate(ctx, r.c, r.inv, r.json, hashes, r.c.kept())
+// find makes the second pass.
+func (r *run) find(ctx context.Context, hashes []sketch.Hash) error {
+	found, problems, err := r.locate(ctx, hashes, r.c.kept())
+	r.found = found
 	r.trouble(problems)
-	return found, err
+	return err
 }
 
 // trouble adds what a later pass could not read to what the first one could not.
 func (r *run) trouble(problems []Problem) {
 	for _, p := range problems {
-		if !slices.ContainsFunc(r.report.Problems, func(q Problem) bool { return q.Side == p.Side && q.Key == p.Key }) {
+		if p.Key == "" || !slices.ContainsFunc(r.report.Problems, func(q Problem) bool { return q.Side == p.Side && q.Key == p.Key }) {
 			r.report.Problems = append(r.report.Problems, p)
 		}
 	}

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,30 +13,8 @@ import (
 	"github.com/standpipe/standpipe/compare/sketch"
 )
 
-// stopGrace is how long objects that are being read may take to end after an
-// interrupt, so that the journal can count them.
-const stopGrace = 10 * time.Second
-
-// A pass reads objects with several workers.
-type pass struct {
-	c       *Config
-	inv     *inventory
-	json    bool
-	phase   string
-	objects []int // indices into inv.objects
-	// begin returns what visits the records of an object and what is told when
-	// the object is done. It is called by each worker for each of its objects.
-	begin func(worker int, o object) (visit func(h sketch.Hash, record []byte, at spot), end func(read))
-	// between, if any, excludes objects under way: whoever holds it for writing
-	// sees whole objects only.
-	between sync.RWMutex
-
-	bytes, lines, done atomic.Int64
-}
-
 // A read is what an object turned out to be.
 type read struct {
-	index  int
 	lines  int64 // that count: in the sample
 	plain  int64 // bytes
 	codec  archive.Codec
@@ -49,67 +25,39 @@ type read struct {
 // A digest is the multiset hash of an object's records, see standpipe.Digest.
 type digest struct{ hi, lo uint64 }
 
-// run reads until all objects are read or ctx ends. Then objects under way are
-// finished, if they can be soon, and the cause is returned.
-func (p *pass) run(ctx context.Context) error {
-	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		t := time.AfterFunc(stopGrace, cancel)
-		context.AfterFunc(working, func() { t.Stop() })
-	})
-	defer stop()
-	var next atomic.Int64
-	var group errgroup.Group
-	for worker := range min(p.c.Workers, max(len(p.objects), 1)) {
-		group.Go(func() error {
-			w := reader{p: p, split: splitter{json: p.json}}
-			defer w.decoder.Close()
-			for {
-				if err := context.Cause(ctx); err != nil {
-					return err
-				}
-				i := int(next.Add(1)) - 1
-				if i >= len(p.objects) {
-					return nil
-				}
-				if err := w.object(working, worker, p.objects[i]); err != nil {
-					return err
-				}
-			}
-		})
-	}
-	return group.Wait()
-}
-
-// A reader is one worker's tools.
+// A reader is one worker's tools. It belongs to one goroutine.
 type reader struct {
-	p       *pass
+	stores  [2]archive.Store
+	unit    unit
 	decoder archive.Decoder
 	split   splitter
 }
 
-// object reads one object. The error is that of an end in its middle; what is
-// wrong with the object itself is told to end.
-func (w *reader) object(ctx context.Context, worker, index int) error {
-	p := w.p
-	p.between.RLock()
-	defer p.between.RUnlock()
-	o := p.inv.objects[index]
-	visit, end := p.begin(worker, o)
-	result := read{index: index}
-	result.err = w.read(ctx, o, &result, visit)
-	if result.err != nil && ctx.Err() != nil {
-		return fmt.Errorf("interrupted within %s: %w", o.Key, context.Cause(ctx))
-	}
-	end(result)
-	p.lines.Add(result.lines)
-	p.c.report(Progress{Phase: p.phase, Objects: p.done.Add(1), Bytes: p.bytes.Load(), Total: p.inv.size(p.objects), Lines: p.lines.Load()})
-	return nil
+// A unit is what counts as one record and which of them count.
+type unit struct {
+	JSON      bool   `json:"jsonRecords"`
+	Canonical bool   `json:"canonical"`
+	Sample    uint64 `json:"sample"`
 }
 
-func (w *reader) read(ctx context.Context, o object, result *read, visit func(sketch.Hash, []byte, spot)) error {
-	raw, opened, err := w.p.c.Stores[o.side].Open(ctx, o.Key)
+func newReader(stores [2]archive.Store, u unit) *reader {
+	return &reader{stores: stores, unit: u, split: splitter{json: u.JSON}}
+}
+
+func (r *reader) close() { r.decoder.Close() }
+
+// object visits the records of an object. The error is that of an end of ctx in
+// its middle; what is wrong with the object itself is in the result.
+func (r *reader) object(ctx context.Context, o Object, visit func(h sketch.Hash, record []byte, at spot)) (result read, err error) {
+	result.err = r.visit(ctx, o, &result, visit)
+	if result.err != nil && ctx.Err() != nil {
+		return result, fmt.Errorf("interrupted within %s: %w", o.Key, context.Cause(ctx))
+	}
+	return result, nil
+}
+
+func (r *reader) visit(ctx context.Context, o Object, result *read, visit func(sketch.Hash, []byte, spot)) error {
+	raw, opened, err := r.stores[o.Side].Open(ctx, o.Key)
 	if err != nil {
 		return err
 	}
@@ -117,14 +65,14 @@ func (w *reader) read(ctx context.Context, o object, result *read, visit func(sk
 	if opened.ETag != o.ETag {
 		return fmt.Errorf("%w: it was listed as %s and is now %s", archive.ErrChanged, o.ETag, opened.ETag)
 	}
-	plain, codec, err := w.decoder.Decode(counting{raw, &w.p.bytes}, o.Key)
+	plain, codec, err := r.decoder.Decode(untilEnd{ctx, raw}, o.Key)
 	result.codec = codec
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
-	sample, spelling := w.p.c.Sample, w.p.c.Canonical
-	result.plain, err = w.split.each(plain, func(record []byte, at spot) {
+	sample, spelling := r.unit.Sample, r.unit.Canonical
+	result.plain, err = r.split.each(plain, func(record []byte, at spot) {
 		if spelling {
 			record = canonical(record)
 		}
@@ -144,25 +92,56 @@ func (w *reader) read(ctx context.Context, o object, result *read, visit func(sk
 	return err
 }
 
-// counting counts the stored bytes that were read, for the progress bar.
-type counting struct {
-	io.Reader
-	n *atomic.Int64
+// untilEnd reads until ctx ends: a file does not look at it.
+type untilEnd struct {
+	ctx context.Context
+	r   io.Reader
 }
 
-func (c counting) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	c.n.Add(int64(n))
-	return n, err
+func (u untilEnd) Read(b []byte) (int, error) {
+	if err := context.Cause(u.ctx); err != nil {
+		return 0, err
+	}
+	return u.r.Read(b)
 }
 
-// size is the stored size of some objects.
-func (inv *inventory) size(indices []int) (n int64) {
-	if len(indices) == len(inv.objects) {
-		return inv.bytes
+// A gauge adds up how far a pass is and tells it. Safe for concurrent use.
+type gauge struct {
+	phase                 string
+	total                 int64
+	tell                  func(Progress)
+	objects, bytes, lines atomic.Int64
+}
+
+func (g *gauge) done(o Object, r read) {
+	p := Progress{Phase: g.phase, Objects: g.objects.Add(1), Bytes: g.bytes.Add(o.Size), Total: g.total, Lines: g.lines.Add(r.lines)}
+	if g.tell != nil {
+		g.tell(p)
 	}
-	for _, i := range indices {
-		n += inv.objects[i].Size
+}
+
+// parallel calls work with the numbers from 0 to n-1, in several goroutines,
+// until one fails or ctx ends. Each goroutine calls begin for its work.
+func parallel(ctx context.Context, workers, n int, begin func() (work func(ctx context.Context, i int) error, end func())) error {
+	var next atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	for range min(workers, n) {
+		group.Go(func() error {
+			work, end := begin()
+			defer end()
+			for {
+				if err := context.Cause(ctx); err != nil {
+					return err
+				}
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return nil
+				}
+				if err := work(ctx, i); err != nil {
+					return err
+				}
+			}
+		})
 	}
-	return n
+	return group.Wait()
 }

@@ -38,17 +38,18 @@ type copies struct {
 
 func (c copies) all(s Side) int64 { return c.core[s] + c.halo[s] }
 
-// spill counts the records of all buckets that differ, on disk, and calls each
+// countOnDisk counts the records of all buckets that differ, on disk, and calls each
 // for every hash of which the sides have different numbers, in no useful order
 // but the same one each time.
-func spill(ctx context.Context, c *Config, inv *inventory, json bool, t *tally, each func(copies)) ([]Problem, error) {
+func (r *run) countOnDisk(ctx context.Context, each func(copies)) ([]Problem, error) {
+	c, t := r.c, r.tally
 	differing := 0
 	for b := range sketch.Buckets {
 		if t.sketch.Differs(b) {
 			differing++
 		}
 	}
-	records := (t.sides[A].lines + t.sides[B].lines) * int64(differing) / sketch.Buckets
+	records := (t.Sides[A].Lines + t.Sides[B].Lines) * int64(differing) / sketch.Buckets
 	if need := records * entrySize; need > c.SpillMax {
 		return nil, fmt.Errorf("%w: about %d lines differ, more than the sketch holds, and to count them would take %d MiB: allow it with --max-spill, or give a larger --capacity",
 			errSpill, t.sketch.Estimate(), need>>20+1)
@@ -63,14 +64,31 @@ func spill(ctx context.Context, c *Config, inv *inventory, json bool, t *tally, 
 	if err := g.open(int(min(records/partitionRecords+1, partitionsMax))); err != nil {
 		return nil, err
 	}
-	p := &pass{c: c, inv: inv, json: json, phase: PhaseSpill, begin: g.begin}
-	for i := range inv.objects {
-		p.objects = append(p.objects, i)
-	}
-	if err := p.run(ctx); err != nil {
+	if err := r.spread(ctx, g); err != nil {
 		return nil, err
 	}
+	slices.SortFunc(g.problems, compareProblems)
 	return g.problems, g.join(ctx, each)
+}
+
+// spread writes the records of all objects to the partitions.
+func (r *run) spread(ctx context.Context, g *grace) error {
+	told := &gauge{phase: PhaseSpill, total: r.inv.bytes, tell: r.c.Progress}
+	return parallel(ctx, r.c.Workers, len(r.inv.objects), func() (func(context.Context, int) error, func()) {
+		rd := newReader(r.c.Stores, r.unit())
+		return func(ctx context.Context, i int) error {
+			o := r.inv.objects[i]
+			got, err := rd.object(ctx, o, g.begin(o))
+			if err != nil {
+				return err
+			}
+			if got.err != nil {
+				g.trouble(problemOf(o, got.err))
+			}
+			told.done(o, got)
+			return g.broken()
+		}, rd.close
+	})
 }
 
 // A grace is a hash join: partitions on disk by hash, one at a time in memory.
@@ -109,33 +127,41 @@ func (g *grace) close() {
 }
 
 // where is the byte that says where a record is.
-func where(o object) byte {
-	b := byte(o.side)
-	if o.halo {
+func where(o Object) byte {
+	b := byte(o.Side)
+	if o.Halo {
 		b |= 2
 	}
 	return b
 }
 
-func (g *grace) begin(_ int, o object) (func(sketch.Hash, []byte, spot), func(read)) {
+func (g *grace) begin(o Object) func(sketch.Hash, []byte, spot) {
 	var entry [entrySize]byte
 	entry[16] = where(o)
 	return func(h sketch.Hash, _ []byte, _ spot) {
-			if !g.sketch.Differs(h.Bucket()) || g.failed.Load() != nil {
-				return
-			}
-			binary.LittleEndian.PutUint64(entry[:], h.Hi)
-			binary.LittleEndian.PutUint64(entry[8:], h.Lo)
-			if err := g.write(int(h.Lo%uint64(len(g.parts))), entry[:]); err != nil {
-				g.failed.CompareAndSwap(nil, &err)
-			}
-		}, func(r read) {
-			if r.err != nil {
-				g.mu.Lock()
-				defer g.mu.Unlock()
-				g.problems = append(g.problems, problemOf(o, r.err))
-			}
+		if !g.sketch.Differs(h.Bucket()) || g.failed.Load() != nil {
+			return
 		}
+		binary.LittleEndian.PutUint64(entry[:], h.Hi)
+		binary.LittleEndian.PutUint64(entry[8:], h.Lo)
+		if err := g.write(int(h.Lo%uint64(len(g.parts))), entry[:]); err != nil {
+			g.failed.CompareAndSwap(nil, &err)
+		}
+	}
+}
+
+// broken is why nothing can be written any more, if that is so.
+func (g *grace) broken() error {
+	if err := g.failed.Load(); err != nil {
+		return fmt.Errorf("%w in %s: %w: give another --spill-dir, or a larger --capacity", errSpill, g.dir, *err)
+	}
+	return nil
+}
+
+func (g *grace) trouble(p Problem) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.problems = append(g.problems, p)
 }
 
 func (g *grace) write(at int, entry []byte) error {
@@ -160,8 +186,8 @@ func (g *grace) join(ctx context.Context, each func(copies)) error {
 		if err := p.w.Flush(); err != nil {
 			g.failed.CompareAndSwap(nil, &err)
 		}
-		if err := g.failed.Load(); err != nil {
-			return fmt.Errorf("%w in %s: %w", errSpill, g.dir, *err)
+		if err := g.broken(); err != nil {
+			return err
 		}
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -206,12 +232,7 @@ func emit(counts map[sketch.Hash]*[4]int64, each func(copies)) {
 			differing = append(differing, c)
 		}
 	}
-	slices.SortFunc(differing, func(a, b copies) int {
-		if a.hash.Less(b.hash) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(differing, func(a, b copies) int { return a.hash.Compare(b.hash) })
 	for _, c := range differing {
 		each(c)
 	}

@@ -35,8 +35,8 @@ func (c *Config) units(ctx context.Context, inv *inventory) (json bool, err erro
 
 // probe says whether an object has two JSON values on one line. What is wrong
 // with an object is for the first pass to say.
-func (c *Config) probe(ctx context.Context, d *archive.Decoder, o object) (joined bool) {
-	raw, _, err := c.Stores[o.side].Open(ctx, o.Key)
+func (c *Config) probe(ctx context.Context, d *archive.Decoder, o Object) (joined bool) {
+	raw, _, err := c.Stores[o.Side].Open(ctx, o.Key)
 	if err != nil {
 		return false
 	}

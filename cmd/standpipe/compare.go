@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -36,7 +34,7 @@ and no fault (--at-least-once says otherwise). Both are read once, and again onl
 those of compare archives, which may be left out: standpipe compare archives --help lists them.
 
 Exit codes: 0 equal, 1 different, 2 wrong flags, 3 incomplete: something could not be read, changed
-or is too young to judge; 130 interrupted, continue with --resume.
+or is too young to judge; 130 interrupted, go on with --resume.
 
 Examples:
 
@@ -75,6 +73,33 @@ func (s *compareSample) UnmarshalText(text []byte) error {
 	}
 	*s = compareSample(n)
 	return nil
+}
+
+// A compareCut is --slice.
+type compareCut compare.Cut
+
+// UnmarshalText reads auto, a number of objects, or a time as 1d, 1h or 15m.
+func (c *compareCut) UnmarshalText(text []byte) error {
+	word := string(text)
+	if word == "auto" {
+		*c = compareCut{}
+		return nil
+	}
+	if n, err := strconv.Atoi(word); err == nil && n > 0 {
+		*c = compareCut{Objects: n}
+		return nil
+	}
+	if days, ok := strings.CutSuffix(word, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && 0 < n && n <= 366 {
+			*c = compareCut{Every: time.Duration(n) * 24 * time.Hour}
+			return nil
+		}
+	}
+	if d, err := time.ParseDuration(word); err == nil && d >= time.Minute {
+		*c = compareCut{Every: d}
+		return nil
+	}
+	return fmt.Errorf("%q: give 1d, 1h, 15m, a number of objects, or auto", text)
 }
 
 // config is the part of the configuration that all reading commands share.
@@ -148,8 +173,10 @@ type compareArchives struct {
 
 	SpillDir string `placeholder:"DIR" help:"Where differences are counted that the sketch cannot hold (default: the system's temporary folder)."`
 	MaxSpill int64  `default:"20480" placeholder:"MIB" help:"How much room that may take, in MiB."`
-	Journal  string `placeholder:"FILE" help:"What a run can be resumed from (default: in the user's cache folder, named after the comparison)."`
-	Resume   bool   `help:"Continue the run of the same command that was interrupted."`
+
+	Slice  compareCut `default:"auto" placeholder:"CUT" help:"Into what the work is cut: as 1d, 1h or 15m by the times in names, as 100 by objects; auto takes days or hours, small ones together."`
+	Resume bool       `help:"Go on with the comparison of the same flags that was interrupted, or join the one that another machine works on."`
+	jobsFolder
 
 	A string `arg:"" help:"The archive that is to take over: s3://bucket/prefix/ or a folder."`
 	B string `arg:"" help:"The archive it is held against."`
@@ -160,6 +187,12 @@ func (compareArchives) Help() string {
 Keys are Firehose's and standpipe's, their times in --zone; other names are filed by their folders
 or, failing that, by when they were last changed.
 
+The work is a job of slices. What is done is kept in the --jobs place until the report is printed, so
+after an interruption the same command with --resume goes on; without it a comparison begins anew.
+With one place for several machines the same command with --resume on each of them makes them share
+the slices, and each prints the report. When more lines differ than --capacity, each of them also counts
+on its own disk.
+
 Examples:
 
     standpipe compare s3://lake/rawdata/ s3://firehose-bucket/rawdata/ --from 2026-11-21T00:00:00Z --to 2026-11-22T00:00:00Z
@@ -167,26 +200,32 @@ Examples:
     standpipe compare s3://lake/raw/ s3://old/raw/ --resume`
 }
 
-func (c *compareArchives) Run(ctx context.Context, g *globals, out *console) error {
+func (c *compareArchives) Run(ctx context.Context, g *globals, out *console) (err error) {
 	cfg, err := c.settings(ctx, g, time.Now())
 	if err != nil {
 		return err
 	}
+	store, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	bar := newCompareProgress(out, c.Quiet)
 	cfg.Progress = bar.show
-	report, err := compare.Run(ctx, cfg)
+	work := newCompareWork(out, store, cfg)
+	report, err := work.run(ctx, c.Resume)
 	bar.end()
 	if err != nil {
-		return c.failed(ctx, out, cfg, err)
+		return c.failed(ctx, out, work, err)
 	}
 	if err := c.write(out, report); err != nil {
 		return err
 	}
-	return verdict(report)
+	return errors.Join(work.end(ctx, report), verdict(report))
 }
 
 func (c *compareArchives) settings(ctx context.Context, g *globals, now time.Time) (compare.Config, error) {
-	cfg, err := c.config(now)
+	cfg, err := c.compareReading.config(now)
 	if err != nil {
 		return cfg, err
 	}
@@ -196,7 +235,15 @@ func (c *compareArchives) settings(ctx context.Context, g *globals, now time.Tim
 		}
 	}
 	cfg.Legal = [2]bool{c.AtLeastOnce == "a" || c.AtLeastOnce == "both", c.AtLeastOnce == "b" || c.AtLeastOnce == "both"}
-	cfg.Shown, cfg.SpillDir, cfg.SpillMax, cfg.Resume = max(c.Show, 0), c.SpillDir, c.MaxSpill<<20, c.Resume
+	cfg.Shown, cfg.SpillDir, cfg.SpillMax, cfg.Slice = max(c.Show, 0), c.SpillDir, c.MaxSpill<<20, compare.Cut(c.Slice)
+	if c.Capacity > compare.MaxCapacity {
+		return cfg, usagef("--capacity %d: give up to %d; what the sketch cannot hold is counted on disk", c.Capacity, compare.MaxCapacity)
+	}
+	for i, place := range []string{c.A, c.B} {
+		if cfg.Places[i], err = absolute(place); err != nil {
+			return cfg, usage(err)
+		}
+	}
 	if err := openArchives(ctx, g, &cfg, c.A, c.B); err != nil {
 		return cfg, err
 	}
@@ -210,20 +257,7 @@ func (c *compareArchives) settings(ctx context.Context, g *globals, now time.Tim
 			return cfg, err
 		}
 	}
-	if cfg.Journal = c.Journal; cfg.Journal == "" {
-		if cfg.Journal, err = journalFile(cfg.Fingerprint()); err != nil {
-			return cfg, err
-		}
-	}
 	return cfg, nil
-}
-
-func journalFile(name string) (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", usagef("no folder for the journal: %w: give --journal", err)
-	}
-	return filepath.Join(dir, "standpipe", "compare-"+name+".journal"), nil
 }
 
 func (c *compareArchives) truth(ctx context.Context, g *globals, cfg compare.Config) (compare.Truth, error) {
@@ -247,15 +281,13 @@ func (c *compareArchives) truth(ctx context.Context, g *globals, cfg compare.Con
 }
 
 // failed turns a run without a report into what a person can do next.
-func (c *compareArchives) failed(ctx context.Context, out *console, cfg compare.Config, err error) error {
+func (c *compareArchives) failed(ctx context.Context, out *console, work *compareWork, err error) error {
 	switch {
 	case errors.Is(err, compare.ErrSettings):
 		return usage(err)
-	case errors.Is(err, compare.ErrResume):
-		return &exitError{code: exitIncomplete, err: err}
 	case ctx.Err() != nil:
-		if _, there := os.Stat(cfg.Journal); there == nil {
-			out.note("standpipe: what was read is in %s: run the same command with --resume", cfg.Journal)
+		if id := work.kept(); id != "" {
+			out.note("standpipe: job %s keeps what is done: go on by the same command with --resume", id)
 		}
 		return errInterrupted
 	}

@@ -47,12 +47,7 @@ func (s *Sketch) Peel() (found []Copies, whole bool) {
 			found = append(found, Copies{h, n})
 		}
 	}
-	slices.SortFunc(found, func(a, b Copies) int {
-		if a.Hash.Less(b.Hash) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(found, func(a, b Copies) int { return a.Hash.Compare(b.Hash) })
 	return found, whole
 }
 

@@ -1,6 +1,7 @@
 package sketch
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/bits"
@@ -33,6 +34,18 @@ func ParseHash(s string) (h Hash, err error) {
 
 // Less orders hashes.
 func (h Hash) Less(g Hash) bool { return h.Hi < g.Hi || h.Hi == g.Hi && h.Lo < g.Lo }
+
+// Compare orders hashes, as cmp.Compare does numbers.
+func (h Hash) Compare(g Hash) int { return cmp.Or(cmp.Compare(h.Hi, g.Hi), cmp.Compare(h.Lo, g.Lo)) }
+
+// MarshalText writes the hash as String does.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (h *Hash) UnmarshalText(b []byte) (err error) {
+	*h, err = ParseHash(string(b))
+	return err
+}
 
 // Buckets is how many sums a sketch keeps beside its cells.
 const Buckets = 4096
@@ -180,32 +193,43 @@ func (s *Sketch) join(t *Sketch, minus bool) error {
 	if len(s.cells) != len(t.cells) {
 		return fmt.Errorf("sketches for %d and %d differences cannot be joined: make both with the same --capacity", s.Capacity(), t.Capacity())
 	}
-	for i := range t.cells {
-		a, b := &s.cells[i], t.cells[i]
+	for i, c := range t.cells {
+		if minus {
+			c = c.negated()
+		}
+		s.cells[i].merge(c)
+	}
+	for i, b := range t.buckets {
 		if minus {
 			b = b.negated()
 		}
-		var carry uint64
-		a.count += b.count
-		a.check += b.check
-		a.lo, carry = bits.Add64(a.lo, b.lo, 0)
-		a.mid, carry = bits.Add64(a.mid, b.mid, carry)
-		a.top, _ = bits.Add64(a.top, b.top, carry)
-	}
-	for i, b := range t.buckets {
-		a := &s.buckets[i]
-		var carry uint64
-		if minus {
-			a.count -= b.count
-			a.lo, carry = bits.Sub64(a.lo, b.lo, 0)
-			a.hi, _ = bits.Sub64(a.hi, b.hi, carry)
-			continue
-		}
-		a.count += b.count
-		a.lo, carry = bits.Add64(a.lo, b.lo, 0)
-		a.hi, _ = bits.Add64(a.hi, b.hi, carry)
+		s.buckets[i].merge(b)
 	}
 	return nil
+}
+
+func (c *cell) merge(d cell) {
+	var carry uint64
+	c.count += d.count
+	c.check += d.check
+	c.lo, carry = bits.Add64(c.lo, d.lo, 0)
+	c.mid, carry = bits.Add64(c.mid, d.mid, carry)
+	c.top, _ = bits.Add64(c.top, d.top, carry)
+}
+
+func (b *bucket) merge(d bucket) {
+	var carry uint64
+	b.count += d.count
+	b.lo, carry = bits.Add64(b.lo, d.lo, 0)
+	b.hi, _ = bits.Add64(b.hi, d.hi, carry)
+}
+
+func (b bucket) negated() bucket {
+	n := bucket{count: -b.count}
+	var borrow uint64
+	n.lo, borrow = bits.Sub64(0, b.lo, 0)
+	n.hi, _ = bits.Sub64(0, b.hi, borrow)
+	return n
 }
 
 func (c cell) negated() cell {
@@ -234,12 +258,6 @@ func (s *Sketch) Estimate() int {
 		return Buckets * 9 // where the last bucket is expected to be hit: n·ln n / n
 	}
 	return int(math.Round(-Buckets * math.Log(1-float64(k)/Buckets)))
-}
-
-// Reset makes the sketch empty.
-func (s *Sketch) Reset() {
-	clear(s.cells)
-	s.buckets = [Buckets]bucket{}
 }
 
 // Clone returns a copy.

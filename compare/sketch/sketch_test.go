@@ -2,6 +2,7 @@ package sketch_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -176,6 +177,78 @@ func FuzzRead(f *testing.F) {
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if s, err := sketch.Read(bytes.NewReader(raw)); err == nil {
+			s.Peel() // nonsense ends
+		}
+	})
+}
+
+// Aim: parts of a sketch that travel in their short form add up to the sketch
+// of all lines, and what is no such part is refused. Method: few lines, so that
+// cells and buckets are empty, cancel and are full.
+func TestCompactPartsAddUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		whole, sum := sketch.New(0), sketch.New(0)
+		for range rapid.IntRange(1, 4).Draw(t, "parts") {
+			part := sketch.New(0)
+			for _, line := range rapid.SliceOf(rapid.Uint16Range(0, 3000)).Draw(t, "lines") {
+				h := sketch.Of(binary.BigEndian.AppendUint16(nil, line))
+				if rapid.Bool().Draw(t, "remove") {
+					part.Remove(h)
+					whole.Remove(h)
+				} else {
+					part.Add(h)
+					whole.Add(h)
+				}
+			}
+			short := part.AppendCompact(nil)
+			if err := sum.MergeCompact(short); err != nil {
+				t.Fatal(err)
+			}
+			cut := rapid.IntRange(0, len(short)-1).Draw(t, "cut")
+			if err := sketch.New(0).MergeCompact(short[:cut]); err == nil {
+				t.Fatalf("cut at %d of %d: no error", cut, len(short))
+			}
+			if err := sketch.New(100_000).MergeCompact(short); err == nil {
+				t.Fatal("a part of another size was merged")
+			}
+			if err := sketch.New(0).MergeCompact(append(short, 0)); err == nil {
+				t.Fatal("a part with something behind it was merged")
+			}
+		}
+		if !bytes.Equal(encoded(t, whole), encoded(t, sum)) {
+			t.Fatal("the sum of the parts is another sketch")
+		}
+	})
+}
+
+func encoded(t *rapid.T, s *sketch.Sketch) []byte {
+	var b bytes.Buffer
+	if _, err := s.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestACompactPartIsAsLargeAsWhatDiffers(t *testing.T) {
+	s := sketch.New(20_000)
+	fill(s, rand.New(rand.NewPCG(1, 2)), 10)
+	if n := len(s.AppendCompact(nil)); n > 3000 {
+		t.Errorf("10 differences take %d bytes", n)
+	}
+	fill(s, rand.New(rand.NewPCG(3, 2)), 200_000)
+	if n, dense := int64(len(s.AppendCompact(nil))), sketch.Bytes(20_000); n > dense*3/4 {
+		t.Errorf("a full sketch takes %d bytes of %d", n, dense)
+	}
+}
+
+func FuzzMergeCompact(f *testing.F) {
+	s := sketch.New(0)
+	fill(s, rand.New(rand.NewPCG(1, 2)), 3)
+	f.Add(s.AppendCompact(nil))
+	f.Add(sketch.New(0).AppendCompact(nil))
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		s := sketch.New(0)
+		if err := s.MergeCompact(b); err == nil {
 			s.Peel() // nonsense ends
 		}
 	})

@@ -29,6 +29,7 @@ type Queue struct {
 	mu       sync.Mutex // covers consumer
 	consumer *taskq.Consumer
 	changed  chan struct{} // holds one token when something became due earlier
+	closed   chan struct{} // closed by the first CloseTimeout
 }
 
 var _ taskq.Queue = (*Queue)(nil)
@@ -38,7 +39,7 @@ var _ taskq.Queue = (*Queue)(nil)
 func (s *Store) NewQueue(opt *taskq.QueueOptions) *Queue {
 	opt.Storage = taskq.NewLocalStorage() // messages here have no names, and its default wants Redis
 	opt.Init()
-	return &Queue{store: s, opt: opt, now: time.Now, changed: make(chan struct{}, 1)}
+	return &Queue{store: s, opt: opt, now: time.Now, changed: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 // stored is a message in the file.
@@ -138,6 +139,8 @@ func (q *Queue) ReserveN(ctx context.Context, n int, waitTimeout time.Duration) 
 		case <-due:
 		case <-q.changed:
 		case <-timeout.C:
+			return nil, nil
+		case <-q.closed: // else a stop would wait for what does not come
 			return nil, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -258,6 +261,11 @@ func (q *Queue) CloseTimeout(timeout time.Duration) error {
 	q.mu.Lock()
 	c := q.consumer
 	q.consumer = nil
+	select {
+	case <-q.closed:
+	default:
+		close(q.closed)
+	}
 	q.mu.Unlock()
 	if c == nil {
 		return nil

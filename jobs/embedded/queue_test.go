@@ -207,3 +207,19 @@ func TestAPurgedQueueIsEmptyAndGoesOn(t *testing.T) {
 		t.Fatalf("%d messages, %v", n, err)
 	}
 }
+
+// A command that has nothing left to do should not look for more first.
+func TestClosingEndsAWaitForMessages(t *testing.T) {
+	r := newRig(t)
+	done := make(chan error)
+	go func() {
+		_, err := r.ReserveN(context.Background(), 1, time.Hour)
+		done <- err
+	}()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

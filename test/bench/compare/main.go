@@ -29,7 +29,7 @@ import (
 func main() {
 	gib := flag.Float64("gib", 1, "size of each side before compression, in GiB")
 	object := flag.Int("object", 64, "size of A's objects before compression, in MiB; B's are 40 of them")
-	dropped := flag.Int("dropped", 1000, "lines that B lacks")
+	dropped := flag.Int("dropped", 5000, "lines that B lacks; more than the smallest sketch holds")
 	program := flag.String("program", "bin/standpipe", "the program to measure")
 	dir := flag.String("dir", "", "where to write the archives (default: a temporary folder)")
 	flag.Parse()
@@ -55,7 +55,7 @@ func measure(w io.Writer, program, parent string, size int64, object, dropped in
 		return err
 	}
 	fmt.Fprintf(w, "%-24s %8.2f GiB plain, %7.1f s of one core, %6.0f MiB/s per core\n", "plain gunzip", gibs(plain), cpu.Seconds(), rate(plain, cpu))
-	return compareThem(w, program, a, b, plain, cpu, dropped)
+	return compareThem(w, program, dir, plain, cpu, dropped)
 }
 
 // lineBytes is about the length of a line.
@@ -146,7 +146,9 @@ func used() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func compareThem(w io.Writer, program, a, b string, plain int64, gunzip time.Duration, dropped int) error {
+// compareThem compares a and b in dir, and keeps what it needs there as well.
+func compareThem(w io.Writer, program, dir string, plain int64, gunzip time.Duration, dropped int) error {
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	for _, run := range []struct {
 		name string
 		args []string
@@ -155,7 +157,7 @@ func compareThem(w io.Writer, program, a, b string, plain int64, gunzip time.Dur
 		{"compare, different", []string{a, b}},
 		{"compare, on disk", []string{"--capacity=1", a, b}},
 	} {
-		cmd := exec.Command(program, append([]string{"compare", "--json", "--quiet", "--settle=0s"}, run.args...)...)
+		cmd := exec.Command(program, append([]string{"compare", "--json", "--quiet", "--settle=0s", "--jobs", filepath.Join(dir, "jobs"), "--spill-dir", dir}, run.args...)...)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, os.Stderr
 		began := time.Now()
