@@ -1,0 +1,332 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/standpipe/standpipe/test/e2e/harness"
+)
+
+const (
+	// jobStill is longer than a slice's claim may stand still (15 s): a member
+	// that got nothing on for so long had nothing to do.
+	jobStill = 20 * time.Second
+	// jobRest bounds what is left after the last kill.
+	jobRest = 2 * time.Minute
+)
+
+// A task is a command that runs as a job, and how its effects are judged.
+type task struct {
+	args []string
+	// works says which calls to S3 get the job on, and calls how many of them it
+	// takes.
+	works func(harness.Call) bool
+	calls int
+	first int // calls before the first kill: a slice is done then
+	exit  int
+	// slices is how many there are at least.
+	slices int
+	kills  int
+}
+
+// A jobStore is where a job is kept: the --jobs flag, and the servers behind it.
+type jobStore struct {
+	place string
+	env   []string
+	// members is how many processes can share it.
+	members int
+	redis   *harness.Redis // nil when there is none
+}
+
+// nodeStore is the job store of a node: one file, one process.
+func nodeStore(t *testing.T) jobStore {
+	return jobStore{place: filepath.Join(t.TempDir(), "jobs"), members: 1}
+}
+
+// A jobState is what `jobs show --json` says.
+type jobState struct {
+	ID, State string
+	Slices    int
+	Summary   struct{ Waiting, Running, Done, Failed int }
+}
+
+// middle says whether some slices are done and some are not.
+func (s jobState) middle() bool { return s.Summary.Done > 0 && s.Summary.Done < s.Slices }
+
+// jobRun is a task under way.
+type jobRun struct {
+	task
+	store jobStore
+	env   []string
+	dir   string // where the last process of each member writes its report
+	team  *harness.Team
+	begun int
+}
+
+// start starts a member of the team.
+func (r *jobRun) start(t *testing.T) func(member int, s3 string) *harness.Process {
+	return func(member int, s3 string) *harness.Process {
+		cmd := exec.Command(program, append(slices.Clone(r.args), "--jobs", r.store.place)...)
+		cmd.Env = append(slices.Concat(r.env, r.store.env), "AWS_ENDPOINT_URL_S3="+s3)
+		out, err := os.Create(r.output(member))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = out.Close() })
+		cmd.Stdout = out
+		r.begun++
+		return harness.Start(t, fmt.Sprintf("standpipe %s, member %d, start %d", r.args[0], member, r.begun), cmd)
+	}
+}
+
+func (r *jobRun) output(member int) string {
+	return filepath.Join(r.dir, fmt.Sprintf("report-%d", member))
+}
+
+// report is what a member has printed.
+func (r *jobRun) report(t *testing.T, member int) string {
+	t.Helper()
+	b, err := os.ReadFile(r.output(member))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// ask runs `standpipe jobs` with --json.
+func (r *jobRun) ask(ctx context.Context, into any, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, slices.Concat([]string{"jobs"}, args, []string{"--json", "--jobs", r.store.place})...)
+	cmd.Env = slices.Concat(r.env, r.store.env)
+	out, err := cmd.Output()
+	if err != nil {
+		notes := []byte{}
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+			notes = failed.Stderr
+		}
+		return fmt.Errorf("%v: %w: %s", cmd.Args, err, notes)
+	}
+	return json.Unmarshal(out, into)
+}
+
+// state reads the one job of the store.
+func (r *jobRun) state(t *testing.T) (s jobState) {
+	t.Helper()
+	var all []jobState
+	ctx := limited(t, testLimit)
+	if err := r.ask(ctx, &all, "list"); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1 {
+		t.Fatalf("the store holds %d jobs, want one: %+v", len(all), all)
+	}
+	if err := r.ask(ctx, &s, "show", all[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// torment starts the task's processes, kills them at random moments and
+// starts them again, empties Redis under them, and waits for the end. What it
+// returns has done every slice.
+func torment(t *testing.T, k task, store jobStore, s *stack, seed uint64) *jobRun {
+	t.Helper()
+	r := &jobRun{task: k, store: store, env: s.endpoints.Environment(), dir: t.TempDir()}
+	random := rand.New(rand.NewPCG(seed, 5))
+	// The last one leaves a quarter of the work.
+	blows := harness.Blows(random, k.kills, store.members, k.first/store.members, k.calls*3/4/store.members)
+	r.team = harness.NewTeam(t, store.members, s.endpoints.S3, r.start(t))
+	middle, midst, done := 0, 0, -1
+	for i, b := range blows {
+		in, err := r.team.Strike(b, k.works, jobStill)
+		if err != nil {
+			t.Fatalf("kill %d, %+v: %v", i+1, b, err)
+		}
+		if in {
+			midst++
+		}
+		now := r.state(t)
+		t.Logf("kill %d, %+v: %+v", i+1, b, now.Summary)
+		if now.Summary.Done < done {
+			t.Errorf("%d slices were done, now %d", done, now.Summary.Done)
+		}
+		if done = now.Summary.Done; now.middle() {
+			middle++
+		}
+		r.upset(t, i)
+		r.team.Start(b.Member)
+	}
+	t.Logf("%d kills, %d of them in the midst of a call, %d between the first and the last slice", k.kills, midst, middle)
+	if 4*middle < 3*k.kills {
+		t.Errorf("only %d of %d kills came between the first and the last slice", middle, k.kills)
+	}
+	r.settle(t)
+	return r
+}
+
+// upset does to Redis what its promise allows, at thirds of the kills.
+func (r *jobRun) upset(t *testing.T, kill int) {
+	t.Helper()
+	switch {
+	case r.store.redis == nil:
+	case kill == r.kills/3, kill == 2*r.kills/3:
+		r.flush(t)
+	case kill == r.kills/2:
+		r.store.redis.Restart(t)
+	}
+}
+
+func (r *jobRun) flush(t *testing.T) {
+	t.Helper()
+	keys, err := r.store.redis.Flush(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("Redis was emptied: %d keys", keys)
+	if keys == 0 {
+		t.Error("Redis was empty: nothing is dispatched by it")
+	}
+}
+
+// settle waits for the end. Redis is emptied once more, when nobody starts any
+// more who would dispatch everything anew.
+func (r *jobRun) settle(t *testing.T) {
+	t.Helper()
+	if r.store.redis != nil {
+		begun := time.Now()
+		before := r.state(t)
+		err := harness.Poll(limited(t, jobRest), "the members to go on", func() error {
+			if now := r.state(t); now.Summary.Done == before.Summary.Done {
+				return fmt.Errorf("%+v", now.Summary)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.flush(t)
+		t.Logf("after the last start: %v", time.Since(begun).Round(time.Millisecond))
+	}
+	begun := time.Now()
+	if err := r.team.Wait(jobRest, r.exit); err != nil {
+		t.Fatal(err)
+	}
+	end := r.state(t)
+	t.Logf("ended %v later: %+v", time.Since(begun).Round(time.Millisecond), end.Summary)
+	if end.State != "done" || end.Summary.Done != end.Slices || end.Slices < r.slices {
+		t.Errorf("the job is %s: %+v of %d slices, want at least %d", end.State, end.Summary, end.Slices, r.slices)
+	}
+	if twice := r.team.Tally.Twice(); len(twice) > 0 {
+		t.Errorf("%d objects were written more than once: %.5q", len(twice), twice)
+	}
+}
+
+// hashes reads every object below a prefix.
+func hashes(t *testing.T, s *stack, bucket, prefix string) map[string]string {
+	t.Helper()
+	a := &harness.Archive{Client: s.s3, Bucket: bucket, Prefix: prefix}
+	all, err := a.Sums(limited(t, testLimit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// same says how two sets of objects differ.
+func same(t *testing.T, want, got map[string]string) {
+	t.Helper()
+	if maps.Equal(want, got) {
+		return
+	}
+	wrong := 0
+	for key, sum := range want {
+		if got[key] != sum {
+			if wrong++; wrong <= 5 {
+				t.Errorf("%s: want %q, got %q", key, sum, got[key])
+			}
+		}
+	}
+	for key := range got {
+		if _, there := want[key]; !there {
+			if wrong++; wrong <= 5 {
+				t.Errorf("%s is there and nobody expects it", key)
+			}
+		}
+	}
+	t.Errorf("%d objects differ from an undisturbed run's: want %d, got %d", wrong, len(want), len(got))
+}
+
+const (
+	failureObjects = 1200
+	failureSlice   = 200 // redrive's, in objects
+	failureRecords = 3
+)
+
+// failures puts error-output objects into a bucket.
+func failures(t *testing.T, s *stack, bucket string) {
+	t.Helper()
+	harness.CreateBucket(t, s.s3, bucket)
+	for i := range failureObjects {
+		var body []byte
+		for n := range failureRecords {
+			raw, err := json.Marshal(struct {
+				RawData []byte `json:"rawData"`
+				Code    string `json:"errorCode"`
+			}{fmt.Appendf(nil, "object %d record %d\n", i, n), "Lambda.FunctionError"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = append(append(body, raw...), '\n')
+		}
+		put(t, s, bucket, fmt.Sprintf("errors/processing-failed/2026/11/22/10/%04d", i), body)
+	}
+}
+
+func put(t *testing.T, s *stack, bucket, key string, body []byte) {
+	t.Helper()
+	_, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func redriveTask(bucket, to string) task {
+	return task{
+		args:  []string{"redrive", "s3://" + bucket + "/errors/", "--to-prefix", "s3://" + bucket + "/" + to, "--json", "-q"},
+		works: func(c harness.Call) bool { return c.Creates() },
+		calls: failureObjects, first: failureSlice + 1, slices: failureObjects / failureSlice, kills: 4,
+	}
+}
+
+// The process is killed again and again in the midst of a redrive of more than
+// a thousand objects; at the end there is one output for each, as if nothing
+// had been.
+func TestKill9OfARedriveRepeatsNothing(t *testing.T) {
+	s := newStack(t, harness.Endpoints{
+		S3: harness.StartVersitygw(t, t.TempDir()).Endpoint, Region: harness.Region,
+		AccessKeyID: harness.AccessKey, SecretAccessKey: harness.SecretKey,
+	})
+	failures(t, s, "redriven")
+	calm := redriveTask("redriven", "calm/")
+	cmd := exec.Command(program, append(calm.args, "--jobs", t.TempDir())...)
+	cmd.Env = s.endpoints.Environment()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	seed := harness.Seed(t)
+	r := torment(t, redriveTask("redriven", "tormented/"), nodeStore(t), s, seed)
+	same(t, hashes(t, s, "redriven", "calm/"), hashes(t, s, "redriven", "tormented/"))
+	t.Log(r.report(t, 0))
+}
