@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +22,8 @@ import (
 )
 
 const (
-	// jobStill is longer than a slice's claim may stand still (15 s): a member
-	// that got nothing on for so long had nothing to do.
+	// jobStill is longer than a slice's claim may stand still (15 s): who got
+	// nothing on for so long had nothing to do.
 	jobStill = 20 * time.Second
 	// jobRest bounds what is left after the last kill.
 	jobRest = 2 * time.Minute
@@ -40,6 +41,8 @@ type task struct {
 	// slices is how many there are at least.
 	slices int
 	kills  int
+	// forgets says that a node deletes the job when its report is printed.
+	forgets bool
 }
 
 // A jobStore is where a job is kept: the --jobs flag, and the servers behind it.
@@ -56,15 +59,40 @@ func nodeStore(t *testing.T) jobStore {
 	return jobStore{place: filepath.Join(t.TempDir(), "jobs"), members: 1}
 }
 
-// A jobState is what `jobs show --json` says.
+// A jobState is a job as `jobs list --json` shows it.
 type jobState struct {
 	ID, State string
 	Slices    int
 	Summary   struct{ Waiting, Running, Done, Failed int }
 }
 
-// middle says whether some slices are done and some are not.
-func (s jobState) middle() bool { return s.Summary.Done > 0 && s.Summary.Done < s.Slices }
+// jobStates are the jobs of a store: a comparison has one for each pass.
+type jobStates []jobState
+
+// middle says whether some slices of a job are done and some are not.
+func (all jobStates) middle() bool {
+	return slices.ContainsFunc(all, func(s jobState) bool { return s.Summary.Done > 0 && s.Summary.Done < s.Slices })
+}
+
+// left says whether some slices are not done.
+func (all jobStates) left() bool {
+	return slices.ContainsFunc(all, func(s jobState) bool { return s.Summary.Done < s.Slices })
+}
+
+func (all jobStates) done() (n int) {
+	for _, s := range all {
+		n += s.Summary.Done
+	}
+	return n
+}
+
+func (all jobStates) String() string {
+	words := make([]string, len(all))
+	for i, s := range all {
+		words[i] = fmt.Sprintf("%s %s %d+%d of %d", s.ID, s.State, s.Summary.Done, s.Summary.Running, s.Slices)
+	}
+	return strings.Join(words, ", ")
+}
 
 // jobRun is a task under way.
 type jobRun struct {
@@ -121,115 +149,101 @@ func (r *jobRun) ask(ctx context.Context, into any, args ...string) error {
 	return json.Unmarshal(out, into)
 }
 
-// state reads the one job of the store.
-func (r *jobRun) state(t *testing.T) (s jobState) {
+// state reads the jobs of the store.
+func (r *jobRun) state(t *testing.T) (all jobStates) {
 	t.Helper()
-	var all []jobState
-	ctx := limited(t, testLimit)
-	if err := r.ask(ctx, &all, "list"); err != nil {
+	if err := r.ask(limited(t, testLimit), &all, "list"); err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 1 {
-		t.Fatalf("the store holds %d jobs, want one: %+v", len(all), all)
-	}
-	if err := r.ask(ctx, &s, "show", all[0].ID); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return all
 }
 
 // torment starts the task's processes, kills them at random moments and
-// starts them again, empties Redis under them, and waits for the end. What it
-// returns has done every slice.
+// starts them again, empties Redis under them, and waits for the end. While the
+// store is looked at and something is done to Redis the others stand still.
 func torment(t *testing.T, k task, store jobStore, s *stack, seed uint64) *jobRun {
 	t.Helper()
 	r := &jobRun{task: k, store: store, env: s.endpoints.Environment(), dir: t.TempDir()}
-	random := rand.New(rand.NewPCG(seed, 5))
 	// The last one leaves a quarter of the work.
-	blows := harness.Blows(random, k.kills, store.members, k.first/store.members, k.calls*3/4/store.members)
-	r.team = harness.NewTeam(t, store.members, s.endpoints.S3, r.start(t))
-	middle, midst, done := 0, 0, -1
+	blows := harness.Blows(rand.New(rand.NewPCG(seed, 5)), k.kills, k.first, k.calls*3/4)
+	r.team = harness.NewTeam(t, store.members, s.endpoints.S3, k.works, r.start(t))
+	middle, midst := 0, 0
+	var now jobStates
 	for i, b := range blows {
-		in, err := r.team.Strike(b, k.works, jobStill)
+		member, in, err := r.team.Strike(b, jobStill)
 		if err != nil {
 			t.Fatalf("kill %d, %+v: %v", i+1, b, err)
 		}
 		if in {
 			midst++
 		}
-		now := r.state(t)
-		t.Logf("kill %d, %+v: %+v", i+1, b, now.Summary)
-		if now.Summary.Done < done {
-			t.Errorf("%d slices were done, now %d", done, now.Summary.Done)
+		before := now
+		now = r.state(t)
+		t.Logf("kill %d, %+v, member %d: %v", i+1, b, member, now)
+		if now.done() < before.done() {
+			t.Errorf("%d slices were done, now %d", before.done(), now.done())
 		}
-		if done = now.Summary.Done; now.middle() {
+		if now.middle() {
 			middle++
 		}
-		r.upset(t, i)
-		r.team.Start(b.Member)
+		r.upset(t, i+1)
+		// The last one that dies in a fleet stays dead, and with it the last who
+		// could dispatch everything anew because it has just begun.
+		if i+1 < k.kills || store.members == 1 {
+			r.team.Start(member)
+		}
+		r.team.Resume()
 	}
 	t.Logf("%d kills, %d of them in the midst of a call, %d between the first and the last slice", k.kills, midst, middle)
 	if 4*middle < 3*k.kills {
 		t.Errorf("only %d of %d kills came between the first and the last slice", middle, k.kills)
 	}
+	if !now.left() {
+		t.Errorf("nothing was left after the last kill: %v", now)
+	}
 	r.settle(t)
 	return r
 }
 
-// upset does to Redis what its promise allows, at thirds of the kills.
+// upset does to Redis what its promise allows: it is emptied at each third of
+// the kills and after the last one, and restarted between.
 func (r *jobRun) upset(t *testing.T, kill int) {
 	t.Helper()
 	switch {
 	case r.store.redis == nil:
-	case kill == r.kills/3, kill == 2*r.kills/3:
-		r.flush(t)
+	case kill == r.kills/3, kill == 2*r.kills/3, kill == r.kills:
+		keys, err := r.store.redis.Flush(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("Redis was emptied: %d keys", keys)
+		if keys == 0 {
+			t.Error("Redis was empty: nothing is dispatched by it")
+		}
 	case kill == r.kills/2:
 		r.store.redis.Restart(t)
 	}
 }
 
-func (r *jobRun) flush(t *testing.T) {
-	t.Helper()
-	keys, err := r.store.redis.Flush(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("Redis was emptied: %d keys", keys)
-	if keys == 0 {
-		t.Error("Redis was empty: nothing is dispatched by it")
-	}
-}
-
-// settle waits for the end. Redis is emptied once more, when nobody starts any
-// more who would dispatch everything anew.
+// settle waits for the end.
 func (r *jobRun) settle(t *testing.T) {
 	t.Helper()
-	if r.store.redis != nil {
-		begun := time.Now()
-		before := r.state(t)
-		err := harness.Poll(limited(t, jobRest), "the members to go on", func() error {
-			if now := r.state(t); now.Summary.Done == before.Summary.Done {
-				return fmt.Errorf("%+v", now.Summary)
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.flush(t)
-		t.Logf("after the last start: %v", time.Since(begun).Round(time.Millisecond))
-	}
 	begun := time.Now()
 	if err := r.team.Wait(jobRest, r.exit); err != nil {
 		t.Fatal(err)
 	}
 	end := r.state(t)
-	t.Logf("ended %v later: %+v", time.Since(begun).Round(time.Millisecond), end.Summary)
-	if end.State != "done" || end.Summary.Done != end.Slices || end.Slices < r.slices {
-		t.Errorf("the job is %s: %+v of %d slices, want at least %d", end.State, end.Summary, end.Slices, r.slices)
+	t.Logf("ended %v after the last kill: %v", time.Since(begun).Round(time.Millisecond), end)
+	for i, job := range end {
+		if job.State != "done" || job.Summary.Done != job.Slices || i == 0 && job.Slices < r.slices {
+			t.Errorf("job %s is %s: %+v of %d slices, want at least %d", job.ID, job.State, job.Summary, job.Slices, r.slices)
+		}
+	}
+	if len(end) == 0 && !r.forgets {
+		t.Error("the store has forgotten the job")
 	}
 	if twice := r.team.Tally.Twice(); len(twice) > 0 {
-		t.Errorf("%d objects were written more than once: %.5q", len(twice), twice)
+		t.Errorf("%d objects were written more than once, as %q", len(twice), twice[0])
 	}
 }
 
@@ -290,16 +304,19 @@ func failures(t *testing.T, s *stack, bucket string) {
 			}
 			body = append(append(body, raw...), '\n')
 		}
-		put(t, s, bucket, fmt.Sprintf("errors/processing-failed/2026/11/22/10/%04d", i), body)
+		if err := s.upload(t.Context(), bucket, fmt.Sprintf("errors/processing-failed/2026/11/22/10/%04d", i), body); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-func put(t *testing.T, s *stack, bucket, key string, body []byte) {
-	t.Helper()
-	_, err := s.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)})
+// upload puts an object as it is.
+func (s *stack) upload(ctx context.Context, bucket, key string, body []byte) error {
+	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)})
 	if err != nil {
-		t.Fatal(err)
+		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
 	}
+	return nil
 }
 
 func redriveTask(bucket, to string) task {

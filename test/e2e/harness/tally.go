@@ -9,10 +9,12 @@ import (
 )
 
 // A Tally counts how often each object was written, over any number of wires.
-// Safe for concurrent use.
+// An upload that is completed again is written once: S3 answers as the first
+// time and changes nothing. Safe for concurrent use.
 type Tally struct {
-	mu     sync.Mutex
-	writes map[string]int // by the path of the call: /bucket/key
+	mu      sync.Mutex
+	writes  map[string]int // by the path of the call: /bucket/key
+	uploads map[string]bool
 }
 
 // Watch makes the tally count what passes the wire.
@@ -25,7 +27,13 @@ func (y *Tally) seen(c Call, status int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if y.writes == nil {
-		y.writes = map[string]int{}
+		y.writes, y.uploads = map[string]int{}, map[string]bool{}
+	}
+	if upload := c.Query.Get("uploadId"); upload != "" {
+		if y.uploads[upload] {
+			return
+		}
+		y.uploads[upload] = true
 	}
 	y.writes[c.Path]++
 }

@@ -4,30 +4,45 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
 
 // A Team is processes that run the same command, each with a wire of its own
-// to S3, so that each can be killed in the midst of what it does there.
+// to S3, so that one can be killed in the midst of what it does there.
 type Team struct {
 	// Tally counts what all of them write.
 	Tally Tally
 
 	start     func(member int, s3 string) *Process
+	works     func(Call) bool
 	wires     []*Tripwire
+	traps     []*Catch
 	processes []*Process
+	gone      []bool // killed and not started again
+
+	mu    sync.Mutex // covers what follows
+	calls int        // of all members that got the work on
+	next  int        // at which of them a member is to be killed; 0: none
+	hit   chan int   // who made it
 }
 
 // NewTeam starts that many members. start starts one that shall reach S3 at
-// the address it is given.
-func NewTeam(t testing.TB, members int, s3 string, start func(member int, s3 string) *Process) *Team {
+// the address it is given; works says which calls there get the work on.
+func NewTeam(t testing.TB, members int, s3 string, works func(Call) bool, start func(member int, s3 string) *Process) *Team {
 	t.Helper()
-	team := &Team{start: start, processes: make([]*Process, members)}
-	for i := range members {
+	team := &Team{
+		start: start, works: works, hit: make(chan int, 1),
+		traps: make([]*Catch, members), processes: make([]*Process, members), gone: make([]bool, members),
+	}
+	for range members {
 		wire := NewTripwire(t, s3)
 		team.Tally.Watch(wire)
 		team.wires = append(team.wires, wire)
+	}
+	team.set(false)
+	for i := range members {
 		team.Start(i)
 	}
 	return team
@@ -35,59 +50,123 @@ func NewTeam(t testing.TB, members int, s3 string, start func(member int, s3 str
 
 // Start starts a member, after Strike the next process of it.
 func (team *Team) Start(member int) {
-	team.processes[member] = team.start(member, team.wires[member].Endpoint)
+	team.processes[member], team.gone[member] = team.start(member, team.wires[member].Endpoint), false
 }
 
-// A Blow is when to kill which member.
+// A Blow is when to kill: when the team has made At calls that get the work on,
+// before the server sees the last one or, Answered, after it did what was asked.
 type Blow struct {
-	Member int
-	// After so many calls of the member that get the work on: before the server
-	// sees the last one or, Answered, after it did what was asked.
-	After    int
+	At       int
 	Answered bool
 }
 
-// Blows yields n of them, at random moments between a member's first and last
-// call of those that get the work on, if all members are as fast.
-func Blows(random *rand.Rand, n, members, first, last int) []Blow {
-	moments := make([]int, n)
-	for i := range moments {
-		moments[i] = first + random.IntN(last-first)
-	}
-	slices.Sort(moments)
+// Blows yields n of them, at random moments between two calls.
+func Blows(random *rand.Rand, n, first, last int) []Blow {
 	blows := make([]Blow, n)
-	before := 0
-	for i, at := range moments {
-		blows[i] = Blow{Member: random.IntN(members), After: max(1, at-before), Answered: random.IntN(2) == 0}
-		before = at
+	for i := range blows {
+		blows[i] = Blow{At: first + random.IntN(last-first), Answered: random.IntN(2) == 0}
 	}
+	slices.SortFunc(blows, func(a, b Blow) int { return a.At - b.At })
 	return blows
 }
 
-// Strike kills a member with SIGKILL at its moment, or when the limit is over:
-// it may have nothing left to do. works says which calls get the work on. A
-// member that ended by itself before is an error.
-func (team *Team) Strike(b Blow, works func(Call) bool, limit time.Duration) (midst bool, err error) {
-	p, wire := team.processes[b.Member], team.wires[b.Member]
-	trap := wire.Nth(b.After, works, b.Answered)
-	defer wire.Forget(trap)
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-trap.Held:
-		midst = true
-	case <-timer.C:
-	case <-p.Done():
-		return false, fmt.Errorf("%s ended by itself with exit code %d:\n%s", p.name, p.ExitCode(), p.Output())
+// set puts a trap on every wire.
+func (team *Team) set(answered bool) {
+	for i, wire := range team.wires {
+		wire.Forget(team.traps[i])
+		team.traps[i] = wire.Catch(func(c Call) bool { return team.count(i, c) }, answered)
 	}
-	p.Crash()
-	return midst, nil
 }
 
-// Wait waits until every member has ended by itself, with that exit code.
+// count is what traps match by: all calls count, and one is held.
+func (team *Team) count(member int, c Call) bool {
+	if !team.works(c) {
+		return false
+	}
+	team.mu.Lock()
+	defer team.mu.Unlock()
+	team.calls++
+	if team.next == 0 || team.calls < team.next {
+		return false
+	}
+	team.next = 0
+	team.hit <- member
+	return true
+}
+
+// Strike waits for the moment and kills whoever makes that call with SIGKILL;
+// the others are stopped where they stand until Resume. When the limit is over
+// before, it kills the first member there is: they may all be waiting. A member
+// that ended by itself is an error.
+func (team *Team) Strike(b Blow, limit time.Duration) (member int, midst bool, err error) {
+	team.set(b.Answered)
+	team.mu.Lock()
+	team.next = b.At
+	team.mu.Unlock()
+	timer, tick := time.NewTimer(limit), time.NewTicker(20*time.Millisecond)
+	defer timer.Stop()
+	defer tick.Stop()
+	for waiting := true; waiting; {
+		select {
+		case member = <-team.hit:
+			midst, waiting = true, false
+			<-team.traps[member].Held
+		case <-timer.C:
+			member, waiting = slices.Index(team.gone, false), false
+		case <-tick.C:
+			if err := team.ended(); err != nil {
+				return 0, false, err
+			}
+		}
+	}
+	for i, p := range team.processes {
+		if i != member && !team.gone[i] {
+			p.Pause()
+		}
+	}
+	team.processes[member].Crash()
+	team.gone[member] = true
+	return member, midst, nil
+}
+
+// ended is an error that says which member is not there any more.
+func (team *Team) ended() error {
+	for i, p := range team.processes {
+		if team.gone[i] {
+			continue
+		}
+		select {
+		case <-p.Done():
+			return fmt.Errorf("%s ended by itself with exit code %d:\n%s", p.name, p.ExitCode(), p.Output())
+		default:
+		}
+	}
+	return nil
+}
+
+// Resume lets the members go on that Strike has stopped.
+func (team *Team) Resume() {
+	for _, i := range team.Left() {
+		team.processes[i].Resume()
+	}
+}
+
+// Left are the members that were not killed, or started again.
+func (team *Team) Left() (members []int) {
+	for i, gone := range team.gone {
+		if !gone {
+			members = append(members, i)
+		}
+	}
+	return members
+}
+
+// Wait waits until every member that is left has ended by itself, with that
+// exit code.
 func (team *Team) Wait(limit time.Duration, exit int) error {
 	end := time.Now().Add(limit)
-	for _, p := range team.processes {
+	for _, i := range team.Left() {
+		p := team.processes[i]
 		code, err := p.Wait(time.Until(end))
 		if err != nil {
 			return err

@@ -18,20 +18,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-func TestBlowsLeaveWorkForAfterwards(t *testing.T) {
+func TestBlowsFallBetweenTwoCallsAndAreRepeatable(t *testing.T) {
 	for seed := range uint64(200) {
-		blows := Blows(rand.New(rand.NewPCG(seed, 0)), 13, 3, 10, 110)
-		sum := 0
+		blows := Blows(rand.New(rand.NewPCG(seed, 0)), 13, 10, 110)
+		before := 10
 		for _, b := range blows {
-			if b.Member < 0 || b.Member > 2 || b.After < 1 {
-				t.Fatalf("seed %d: %+v", seed, b)
+			if b.At < before || b.At >= 110 {
+				t.Errorf("seed %d: %v", seed, blows)
 			}
-			sum += b.After
+			before = b.At
 		}
-		if blows[0].After < 10 || sum > 110+13 {
-			t.Errorf("seed %d: the first blow falls after %d calls, the last after %d", seed, blows[0].After, sum)
-		}
-		if !slices.Equal(blows, Blows(rand.New(rand.NewPCG(seed, 0)), 13, 3, 10, 110)) {
+		if !slices.Equal(blows, Blows(rand.New(rand.NewPCG(seed, 0)), 13, 10, 110)) {
 			t.Errorf("seed %d gives other blows the second time", seed)
 		}
 	}
@@ -55,44 +52,63 @@ func (s *store) puts() int {
 	return len(s.all)
 }
 
+// soon is a moment a few calls ahead.
+func soon(team *Team) int {
+	team.mu.Lock()
+	defer team.mu.Unlock()
+	return team.calls + 5
+}
+
 func TestAMemberIsKilledBeforeOrAfterItsCallIsDone(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		var done store
 		server := httptest.NewServer(&done)
 		defer server.Close()
-		team := NewTeam(t, 1, server.URL, func(_ int, s3 string) *Process {
+		team := NewTeam(t, 2, server.URL, Call.Creates, func(_ int, s3 string) *Process {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), "HARNESS_CHILD=writer", "HARNESS_S3="+s3)
 			return Start(t, "writer", cmd)
 		})
-		before := 0
 		for i := range 3 {
-			// The members' first calls may come before the trap is set.
-			midst, err := team.Strike(Blow{After: 5, Answered: answered}, Call.Creates, time.Minute)
+			at := soon(team)
+			member, midst, err := team.Strike(Blow{At: at, Answered: answered}, time.Minute)
 			if err != nil || !midst {
 				t.Fatalf("kill %d: midst %v, %v", i+1, midst, err)
 			}
-			want := 4
-			if answered {
-				want = 5
+			if left := team.Left(); len(left) != 1 || left[0] == member {
+				t.Errorf("member %d was killed, left are %v", member, left)
 			}
-			if n := done.puts() - before; n < want {
-				t.Errorf("%d objects were put until kill %d, want at least %d", n, i+1, want)
+			if n := done.puts(); answered && n < at {
+				t.Errorf("%d objects were put, and call %d was done", n, at)
 			}
-			if n := team.Tally.Written(); n != done.puts() {
-				t.Errorf("%d objects were put, the tally has %d", done.puts(), n)
-			}
-			before = done.puts()
-			team.Start(0)
+			team.Start(member)
+			team.Resume()
 		}
-		if answered {
-			continue
+		if _, midst, err := team.Strike(Blow{At: 1 << 40}, time.Millisecond); err != nil || midst {
+			t.Errorf("members that do not get there in time: midst %v, %v", midst, err)
 		}
-		if _, err := team.Strike(Blow{After: 1 << 20}, Call.Creates, time.Millisecond); err != nil {
-			t.Errorf("a member that does not get there in time: %v", err)
+		team.Resume()
+		last := team.Left()[0]
+		if member, _, err := team.Strike(Blow{At: soon(team), Answered: answered}, time.Minute); err != nil || member != last {
+			t.Errorf("the last member is %d, killed was %d, %v", last, member, err)
 		}
-		if err := team.Wait(time.Minute, 0); err == nil || !strings.Contains(err.Error(), "exit code -1, want 0") {
-			t.Errorf("a member that was killed counts as ended: %v", err)
+		if err := team.Wait(time.Minute, 0); err != nil || len(team.Left()) != 0 {
+			t.Errorf("nobody is left: %v, %v", team.Left(), err)
+		}
+		if n := team.Tally.Written(); n != done.puts() {
+			t.Errorf("%d objects were put, the tally has %d", done.puts(), n)
+		}
+	}
+}
+
+func TestAMemberThatEndsByItselfIsNoted(t *testing.T) {
+	for want, code := range map[string]int{"exit code 7, want 0": 0, "": 7} {
+		team := NewTeam(t, 1, "http://127.0.0.1:1", Call.Creates, func(int, string) *Process { return startChild(t, "dying") })
+		if _, _, err := team.Strike(Blow{At: 1}, time.Minute); err == nil || !strings.Contains(err.Error(), "ended by itself with exit code 7") {
+			t.Errorf("got %v", err)
+		}
+		if err := team.Wait(time.Minute, code); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("want exit code %d: %v", code, err)
 		}
 	}
 }
