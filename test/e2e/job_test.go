@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,8 +14,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/standpipe/standpipe/test/e2e/harness"
 )
@@ -280,70 +277,4 @@ func same(t *testing.T, want, got map[string]string) {
 		}
 	}
 	t.Errorf("%d objects differ from an undisturbed run's: want %d, got %d", wrong, len(want), len(got))
-}
-
-const (
-	failureObjects = 1200
-	failureSlice   = 200 // redrive's, in objects
-	failureRecords = 3
-)
-
-// failures puts error-output objects into a bucket.
-func failures(t *testing.T, s *stack, bucket string) {
-	t.Helper()
-	harness.CreateBucket(t, s.s3, bucket)
-	for i := range failureObjects {
-		var body []byte
-		for n := range failureRecords {
-			raw, err := json.Marshal(struct {
-				RawData []byte `json:"rawData"`
-				Code    string `json:"errorCode"`
-			}{fmt.Appendf(nil, "object %d record %d\n", i, n), "Lambda.FunctionError"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			body = append(append(body, raw...), '\n')
-		}
-		if err := s.upload(t.Context(), bucket, fmt.Sprintf("errors/processing-failed/2026/11/22/10/%04d", i), body); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// upload puts an object as it is.
-func (s *stack) upload(ctx context.Context, bucket, key string, body []byte) error {
-	_, err := s.s3.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(body)})
-	if err != nil {
-		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)
-	}
-	return nil
-}
-
-func redriveTask(bucket, to string) task {
-	return task{
-		args:  []string{"redrive", "s3://" + bucket + "/errors/", "--to-prefix", "s3://" + bucket + "/" + to, "--json", "-q"},
-		works: func(c harness.Call) bool { return c.Creates() },
-		calls: failureObjects, first: failureSlice + 1, slices: failureObjects / failureSlice, kills: 4,
-	}
-}
-
-// The process is killed again and again in the midst of a redrive of more than
-// a thousand objects; at the end there is one output for each, as if nothing
-// had been.
-func TestKill9OfARedriveRepeatsNothing(t *testing.T) {
-	s := newStack(t, harness.Endpoints{
-		S3: harness.StartVersitygw(t, t.TempDir()).Endpoint, Region: harness.Region,
-		AccessKeyID: harness.AccessKey, SecretAccessKey: harness.SecretKey,
-	})
-	failures(t, s, "redriven")
-	calm := redriveTask("redriven", "calm/")
-	cmd := exec.Command(program, append(calm.args, "--jobs", t.TempDir())...)
-	cmd.Env = s.endpoints.Environment()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	seed := harness.Seed(t)
-	r := torment(t, redriveTask("redriven", "tormented/"), nodeStore(t), s, seed)
-	same(t, hashes(t, s, "redriven", "calm/"), hashes(t, s, "redriven", "tormented/"))
-	t.Log(r.report(t, 0))
 }
