@@ -38,6 +38,8 @@ type task struct {
 	// slices is how many there are at least.
 	slices int
 	kills  int
+	// parallel is how many slices a process works on at a time.
+	parallel int
 	// forgets says that a node deletes the job when its report is printed.
 	forgets bool
 }
@@ -99,6 +101,9 @@ type jobRun struct {
 	dir   string // where the last process of each member writes its report
 	team  *harness.Team
 	begun int
+	// emptied is how many keys Redis has lost: a job that does not use it would
+	// prove nothing.
+	emptied int64
 }
 
 // start starts a member of the team.
@@ -208,17 +213,15 @@ func (r *jobRun) upset(t *testing.T, kill int) {
 	t.Helper()
 	switch {
 	case r.store.redis == nil:
+	case kill == r.kills/2:
+		r.store.redis.Restart(t)
 	case kill == r.kills/3, kill == 2*r.kills/3, kill == r.kills:
 		keys, err := r.store.redis.Flush(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("Redis was emptied: %d keys", keys)
-		if keys == 0 {
-			t.Error("Redis was empty: nothing is dispatched by it")
-		}
-	case kill == r.kills/2:
-		r.store.redis.Restart(t)
+		t.Logf("Redis was emptied of %d keys", keys)
+		r.emptied += keys
 	}
 }
 
@@ -239,9 +242,33 @@ func (r *jobRun) settle(t *testing.T) {
 	if len(end) == 0 && !r.forgets {
 		t.Error("the store has forgotten the job")
 	}
+	// Who is killed has begun some slices in vain. Any other claim has met one
+	// that somebody worked on.
+	if again, lost := r.again(t, end), r.kills*r.parallel; again > lost {
+		t.Errorf("%d slices were begun again, by %d kills at most %d", again, r.kills, lost)
+	}
+	if r.store.redis != nil && r.emptied == 0 {
+		t.Error("Redis was empty all the time: nothing is dispatched by it")
+	}
 	if twice := r.team.Tally.Twice(); len(twice) > 0 {
 		t.Errorf("%d objects were written more than once, as %q", len(twice), twice[0])
 	}
+}
+
+// again is how many slices were claimed that had been claimed before.
+func (r *jobRun) again(t *testing.T, all jobStates) (n int) {
+	t.Helper()
+	for _, job := range all {
+		var shown struct{ Parts []struct{ Tries int } }
+		if err := r.ask(limited(t, testLimit), &shown, "show", job.ID); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range shown.Parts {
+			n += s.Tries - 1
+		}
+	}
+	t.Logf("%d slices were begun again", n)
+	return n
 }
 
 // hashes reads every object below a prefix.
