@@ -85,7 +85,7 @@ func delivering(t *testing.T, c *cut, bucket string) scene {
 	return scene{task{
 		args:   append(args, "--to-prefix", upset),
 		works:  func(call harness.Call) bool { return call.Creates() && strings.HasPrefix(call.Key(), upset+"data/") },
-		slices: cutShards, calls: cutShards, first: 3, kills: manyKills, parallel: 2,
+		slices: cutShards, calls: cutShards, first: 12, kills: manyKills, parallel: 2,
 	}, judge}
 }
 
