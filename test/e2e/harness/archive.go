@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
@@ -114,6 +115,30 @@ func (a *Archive) Tagged(ctx context.Context, key string) (body []byte, etag str
 		return nil, "", fmt.Errorf("read object s3://%s/%s: %w", a.Bucket, key, err)
 	}
 	return body, aws.ToString(out.ETag), nil
+}
+
+// List returns the names of all objects below the prefix, in order.
+func (a *Archive) List(ctx context.Context) ([]string, error) {
+	listed, err := a.list(ctx, a.Prefix)
+	return slices.Sorted(maps.Keys(listed)), err
+}
+
+// Sums reads every object below the prefix, bookkeeping too, and returns the
+// SHA-256 of its bytes by its name without the prefix.
+func (a *Archive) Sums(ctx context.Context) (map[string]string, error) {
+	listed, err := a.list(ctx, a.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	sums := map[string]string{}
+	for key := range listed {
+		body, err := a.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		sums[strings.TrimPrefix(key, a.Prefix)] = fmt.Sprintf("%x", sha256.Sum256(body))
+	}
+	return sums, nil
 }
 
 // list returns the ETag of every object under the prefix.

@@ -7,6 +7,7 @@
 //	kinesis.go    kinesalite and kinesis-local, third-party Kinesis servers, and ours
 //	s3.go         versitygw, a third-party S3 server
 //	dynamodb.go   dynalite, a third-party DynamoDB server
+//	redis.go      redis-server, which is emptied and restarted
 //	clients.go    the SDK's clients for them
 //	produce.go    lines into a stream
 //	hashkey.go    halves and neighbours of hash key ranges
@@ -22,7 +23,9 @@
 //	row.go        what a call does to a lease
 //	link.go       the network between one client and one server, which can fail
 //	reads.go      a wire that sees who reads which shard when
+//	tally.go      a count of what was written
 //	kill.go       kill -9 at random moments, repeatable by seed
+//	team.go       processes that do one job together, and when each is killed
 //	worker.go     one worker of a fleet: process, networks, wires
 //	schedule.go   what is done to a fleet, repeatable by seed
 //	load.go       numbered lines into a stream, at a rate

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -47,6 +48,18 @@ func child(mode string) {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Fprintln(os.Stdout, "ready")
 		select {}
+	case "writer":
+		for i := 0; ; i++ {
+			put, err := http.NewRequest(http.MethodPut, fmt.Sprintf("%s/bucket/%d-%d", os.Getenv("HARNESS_S3"), os.Getpid(), i), nil)
+			if err != nil {
+				panic(err)
+			}
+			res, err := http.DefaultClient.Do(put)
+			if err != nil {
+				panic(err)
+			}
+			res.Body.Close()
+		}
 	case "dying":
 		fmt.Fprintln(os.Stderr, "cannot go on")
 		os.Exit(7)

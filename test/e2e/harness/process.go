@@ -27,7 +27,8 @@ type Process struct {
 	exit int           // written before done is closed
 }
 
-// Start starts the command and arranges for its end with the test's.
+// Start starts the command and arranges for its end with the test's. A Stdout
+// that the command has is its own; everything else is the process's output.
 func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{name: name, cmd: cmd, done: make(chan struct{})}
@@ -35,7 +36,9 @@ func Start(t testing.TB, name string, cmd *exec.Cmd) *Process {
 	if dir := os.Getenv("STANDPIPE_E2E_LOGS"); dir != "" {
 		all = io.MultiWriter(&p.out, keep(t, dir, name))
 	}
-	cmd.Stdout, cmd.Stderr = all, all
+	if cmd.Stderr = all; cmd.Stdout == nil {
+		cmd.Stdout = all
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// Wait returns this long after the exit even if a grandchild holds the pipes.
 	cmd.WaitDelay = 5 * time.Second

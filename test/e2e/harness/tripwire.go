@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -59,35 +60,46 @@ func (w *Tripwire) Catch(match func(Call) bool, answered bool) *Catch {
 	return c
 }
 
-// Arm returns a channel that is closed by the n-th writing request from now:
-// before the server sees it, or after it has done what was asked. n 0 disarms.
-func (w *Tripwire) Arm(n int, answered bool) <-chan struct{} {
-	w.mu.Lock()
-	for i, c := range w.catches {
-		if c == w.armed {
-			w.catches = append(w.catches[:i:i], w.catches[i+1:]...)
-			break
-		}
-	}
-	w.armed = nil
-	w.mu.Unlock()
-	if n == 0 {
-		return nil
-	}
-	c := w.Catch(func(c Call) bool {
-		if c.writes() {
+// Nth is Catch for the n-th request from now that match accepts.
+func (w *Tripwire) Nth(n int, match func(Call) bool, answered bool) *Catch {
+	return w.Catch(func(c Call) bool {
+		if match(c) {
 			n--
 		}
 		return n == 0
 	}, answered)
+}
+
+// Forget takes a trap away that nothing has run into. A request that it holds
+// stays held.
+func (w *Tripwire) Forget(c *Catch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.catches = slices.DeleteFunc(w.catches, func(x *Catch) bool { return x == c })
+}
+
+// Arm returns a channel that is closed by the n-th writing request from now:
+// before the server sees it, or after it has done what was asked. n 0 disarms.
+func (w *Tripwire) Arm(n int, answered bool) <-chan struct{} {
+	w.mu.Lock()
+	armed := w.armed
+	w.armed = nil
+	w.mu.Unlock()
+	w.Forget(armed)
+	if n == 0 {
+		return nil
+	}
+	c := w.Nth(n, Call.writes, answered)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = c
 	return c.Held
 }
 
-// Watch calls seen for every call that was answered, after it was; from
-// several goroutines. nil ends it.
+// Watch calls seen for every call that the server answered, after it did; from
+// several goroutines. nil ends it. While somebody watches, a call that has
+// arrived whole reaches the server and is seen even if its client dies: what
+// was done must not be missed.
 func (w *Tripwire) Watch(seen func(c Call, status int)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,9 +149,7 @@ func (w *Tripwire) through(res http.ResponseWriter, req *http.Request, server ht
 	}
 	c := w.take(call)
 	if c == nil {
-		answer := &statusWriter{ResponseWriter: res, status: http.StatusOK}
-		server.ServeHTTP(answer, req)
-		w.report(call, answer.status)
+		w.pass(call, res, req, server)
 		return
 	}
 	// net/http notices a dead client only while it reads ahead, which it does
@@ -148,12 +158,29 @@ func (w *Tripwire) through(res http.ResponseWriter, req *http.Request, server ht
 	if err != nil {
 		return
 	}
-	c.serve(res, req, server, body)
+	c.serve(res, req, server, body, func(status int) { w.report(call, status) })
+}
+
+// pass lets the request through.
+func (w *Tripwire) pass(call Call, res http.ResponseWriter, req *http.Request, server http.Handler) {
+	answer := &statusWriter{ResponseWriter: res, status: http.StatusOK}
+	if w.watched() {
+		req = req.WithContext(context.WithoutCancel(req.Context()))
+	}
+	// The proxy panics when the client is gone before it has the whole answer.
+	defer func() { w.report(call, answer.status) }()
+	server.ServeHTTP(answer, req)
+}
+
+func (w *Tripwire) watched() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.watch != nil
 }
 
 // serve holds the request. What was released reaches the server even if its
 // client has gone: it is on its way.
-func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Handler, body []byte) {
+func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Handler, body []byte, report func(status int)) {
 	defer close(c.finished)
 	ask := func() {
 		again := req.Clone(context.WithoutCancel(req.Context()))
@@ -161,6 +188,7 @@ func (c *Catch) serve(res http.ResponseWriter, req *http.Request, server http.Ha
 		recorder := httptest.NewRecorder()
 		server.ServeHTTP(recorder, again)
 		c.answer = recorder
+		report(recorder.Code)
 	}
 	if c.answered {
 		ask()

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"testing"
 )
 
@@ -19,6 +21,33 @@ func Program(t testing.TB, name string) string {
 		Absent(t, fmt.Sprintf("%s is not installed", name))
 	}
 	return path
+}
+
+// Redis returns the path of a redis-server that jobs can use: 6.2 or later.
+func Redis(t testing.TB) string {
+	t.Helper()
+	path := Program(t, "redis-server")
+	out, err := exec.CommandContext(t.Context(), path, "--version").Output()
+	if err != nil {
+		t.Fatalf("ask %s for its version: %v", path, err)
+	}
+	if !since62(string(out)) {
+		Absent(t, fmt.Sprintf("%s is too old: %s", path, out))
+	}
+	return path
+}
+
+var redisVersion = regexp.MustCompile(`\bv=(\d+)\.(\d+)`)
+
+// since62 reads what redis-server --version says.
+func since62(version string) bool {
+	found := redisVersion.FindStringSubmatch(version)
+	if found == nil {
+		return false
+	}
+	major, errMajor := strconv.Atoi(found[1])
+	minor, errMinor := strconv.Atoi(found[2])
+	return errMajor == nil && errMinor == nil && (major > 6 || major == 6 && minor >= 2)
 }
 
 // Absent ends the test because something outside the project is not there:

@@ -52,3 +52,18 @@ func TestAProgramThatIsThereIsFound(t *testing.T) {
 		t.Fatalf("go was not found: skipped %v, failed %v", s.skipped, s.failed)
 	}
 }
+
+func TestRedisBefore62IsTooOld(t *testing.T) {
+	for version, want := range map[string]bool{
+		"Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=ae4d7c971a948f0": true,
+		"Redis server v=6.2.0 sha=00000000:0":                                                      true,
+		"Redis server v=10.0.1 sha=00000000:0":                                                     true,
+		"Redis server v=6.0.16 sha=00000000:0":                                                     false,
+		"Redis server v=5.10.0 sha=00000000:0":                                                     false,
+		"something else":                                                                           false,
+	} {
+		if got := since62(version); got != want {
+			t.Errorf("%q: %v, want %v", version, got, want)
+		}
+	}
+}
