@@ -1,0 +1,49 @@
+package deflate
+
+import (
+	"io"
+	"testing"
+
+	klauspost "github.com/klauspost/compress/flate"
+
+	"github.com/standpipe/standpipe/test/bench/canned"
+)
+
+// Chunks of 512 KiB that do not depend on one another, 32 MiB of distinct ones,
+// by this package and by klauspost/compress at level 1.
+func BenchmarkChunks(b *testing.B) {
+	const chunk, all = 8 * BlockSize, 32 << 20
+	for _, kind := range canned.Kinds {
+		text := lines(kind, all)
+		each := func(encode func(chunk []byte)) func(*testing.B) {
+			return func(b *testing.B) {
+				b.SetBytes(chunk)
+				for i := 0; b.Loop(); i++ {
+					at := i * chunk % all
+					encode(text[at : at+chunk])
+				}
+			}
+		}
+		e := new(Encoder)
+		var out []byte
+		b.Run(string(kind)+"/own", each(func(chunk []byte) {
+			e.Reset()
+			for ; len(chunk) > 0; chunk = chunk[BlockSize:] {
+				out = e.Append(out[:0], chunk[:BlockSize])
+			}
+		}))
+		w, err := klauspost.NewWriter(nil, 1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(string(kind)+"/klauspost", each(func(chunk []byte) {
+			w.Reset(io.Discard)
+			if _, err := w.Write(chunk); err != nil {
+				b.Fatal(err)
+			}
+			if err := w.Flush(); err != nil {
+				b.Fatal(err)
+			}
+		}))
+	}
+}
