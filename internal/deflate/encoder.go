@@ -12,6 +12,7 @@ const (
 	// codeLimit is the longest code in bits. Deflate allows 15; with 14 four
 	// literals, or a match, fit in a word beside what is pending.
 	codeLimit = 14
+	_         = uint(63 - 7 - 4*codeLimit) // or flush would lose bits
 	// storedMax is the length of a stored block at most.
 	storedMax = 1<<16 - 1
 )

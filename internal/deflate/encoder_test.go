@@ -5,10 +5,12 @@ import (
 	stdlib "compress/flate"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	klauspost "github.com/klauspost/compress/flate"
+	"pgregory.net/rapid"
 
 	"github.com/standpipe/standpipe/test/bench/canned"
 )
@@ -84,6 +86,7 @@ func TestAnyReaderUndoesIt(t *testing.T) {
 		"window":            far(window, 4*BlockSize),
 		"beyond the window": far(window+1, 4*BlockSize),
 		"a block back":      far(BlockSize, 4*BlockSize),
+		"begins again":      slices.Concat(random(50, 256), []byte{0}, random(50, 256), random(BlockSize, 64)),
 		"korean":            []byte(strings.Repeat("한강 래미안 관리비 고지서 ", 9000)),
 	}
 	for _, kind := range canned.Kinds {
@@ -93,6 +96,29 @@ func TestAnyReaderUndoesIt(t *testing.T) {
 	for name, text := range texts {
 		t.Run(name, func(t *testing.T) { undo(t, encode(e, text), text) })
 	}
+}
+
+// Texts made of copies find what a match may not reach: a byte more than the
+// window back, before the stream, across a block.
+func TestCopiesFromAnyDistanceAreUndone(t *testing.T) {
+	distances := rapid.OneOf(
+		rapid.SampledFrom([]int{1, 2, 3, window - 1, window, window + 1, BlockSize - 1, BlockSize, BlockSize + 1}),
+		rapid.IntRange(1, 2*BlockSize),
+	)
+	e := new(Encoder)
+	encode(e, lines(canned.Small, 2*BlockSize))
+	rapid.Check(t, func(rt *rapid.T) {
+		text := random(rapid.IntRange(5, 2*BlockSize).Draw(rt, "start"), rapid.IntRange(2, 256).Draw(rt, "symbols"))
+		common := distances.Draw(rt, "common")
+		for range rapid.IntRange(1, 1000).Draw(rt, "copies") {
+			from := max(len(text)-rapid.OneOf(rapid.Just(common), distances).Draw(rt, "distance"), 0)
+			for range rapid.IntRange(1, 300).Draw(rt, "length") {
+				text = append(text, text[from])
+				from++
+			}
+		}
+		undo(t, encode(e, text), text)
+	})
 }
 
 func TestEveryLengthOfTextIsUndone(t *testing.T) {
@@ -111,32 +137,43 @@ func TestEveryLengthOfTextIsUndone(t *testing.T) {
 // A block that was not whole is not matched with, so any division is a stream.
 func TestBlocksOfAnySizeMakeOneStream(t *testing.T) {
 	e := new(Encoder)
-	text := lines(canned.Click, 6*BlockSize)
-	for _, sizes := range [][]int{{1}, {100, BlockSize}, {BlockSize, 100, BlockSize}, {BlockSize, BlockSize, 17}, {7000}} {
-		e.Reset()
-		var out []byte
-		for i, rest := 0, text; len(rest) > 0; i++ {
-			n := min(sizes[min(i, len(sizes)-1)]+i, len(rest), BlockSize)
-			out = e.Append(out, rest[:n])
-			rest = rest[n:]
-			if i > 200 {
-				text = text[:len(text)-len(rest)]
-				break
+	period := bytes.Repeat(random(1000, 256), 4*BlockSize/1000)
+	encode(e, period) // what a match with a stream before would find
+	for _, text := range [][]byte{lines(canned.Click, 4*BlockSize), period} {
+		for _, sizes := range [][]int{{5000}, {100, BlockSize}, {BlockSize, 100}, {BlockSize, BlockSize, 17}, {BlockSize - 536}} {
+			e.Reset()
+			var out []byte
+			for i, rest := 0, text; len(rest) > 0; i++ {
+				n := min(sizes[i%len(sizes)], len(rest))
+				out = e.Append(out, rest[:n])
+				rest = rest[n:]
 			}
+			undo(t, append(out, 3, 0), text)
 		}
-		undo(t, append(out, 3, 0), text)
 	}
 }
 
 func TestWhatWasBeforeChangesNothing(t *testing.T) {
-	fresh, used := new(Encoder), new(Encoder)
 	text := lines(canned.Click, 3*BlockSize)
-	for _, before := range [][]byte{lines(canned.Small, 5*BlockSize), random(BlockSize+77, 256), text} {
+	want := encode(new(Encoder), text)
+	used := new(Encoder)
+	alike := bytes.Clone(text[:BlockSize])
+	for i := 0; i < len(alike); i += 77 {
+		alike[i] = '#'
+	}
+	for _, before := range [][]byte{lines(canned.Small, 5*BlockSize), random(BlockSize+77, 256), text, alike} {
 		encode(used, before)
-		if !bytes.Equal(encode(used, text), encode(fresh, text)) {
+		if !bytes.Equal(encode(used, text), want) {
 			t.Error("the same text became other bytes")
 		}
-		fresh = new(Encoder)
+	}
+}
+
+func TestABlockWithoutMatchesHasADistanceCode(t *testing.T) {
+	e := new(Encoder)
+	undo(t, encode(e, []byte("no match here")), []byte("no match here"))
+	if e.distLengths[0] != 1 {
+		t.Error("the block has no distance code")
 	}
 }
 
