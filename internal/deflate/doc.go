@@ -1,6 +1,6 @@
 // Package deflate compresses JSON lines and the like at the ratio of gzip's
-// first level, within 3 %, for two thirds of the processor time that
-// klauspost/compress takes: two thirds of what an archiver does is this. It
+// first level, within 3 %, for about two thirds of the processor time
+// that klauspost/compress takes; it is the largest part of what an archiver does. It
 // promises plain deflate (RFC 1951) that any reader undoes, at most ten bytes
 // larger for each 64 KiB than what went in, and the same bytes for the same input whatever was
 // compressed before.
