@@ -1,9 +1,9 @@
 // Package deflate compresses JSON lines and the like at the ratio of gzip's
-// first level, within 3 %, for about two thirds of the processor time
-// that klauspost/compress takes; it is the largest part of what an archiver does. It
-// promises plain deflate (RFC 1951) that any reader undoes, at most ten bytes
-// larger for each 64 KiB than what went in, and the same bytes for the same input whatever was
-// compressed before.
+// first level, within 3 %, for about two thirds of the processor time that
+// klauspost/compress takes; it is the largest part of what an archiver does.
+// It promises plain deflate (RFC 1951) that any reader undoes, at most ten
+// bytes larger for each 64 KiB than what went in, and the same bytes for the
+// same input whatever was compressed before.
 //
 //	matcher   finds repeats in a window of 32 KiB: one candidate a position, no search
 //	huffman   lengths of codes from frequencies, canonical codes
