@@ -151,11 +151,11 @@ func TestLinesComeBackWhateverTheSplitAndTheEncoders(t *testing.T) {
 }
 
 // object builds an object of about n bytes of events in a file.
-func object(t *testing.T, f sink.Format, n int) (encoded, plain []byte) {
+func object(t *testing.T, f sink.Format, level, n int) (encoded, plain []byte) {
 	t.Helper()
 	store := memory.New(memory.Options{})
 	slots := sink.NewSlots(2)
-	w := sink.NewWriter(store, codec(t, f, 0), sink.Object{Key: "k"}, sink.WriterOptions{})
+	w := sink.NewWriter(store, codec(t, f, level), sink.Object{Key: "k"}, sink.WriterOptions{})
 	random := rand.New(rand.NewPCG(1, 2))
 	for len(plain) < n {
 		e := acquire(t, slots)
@@ -180,11 +180,12 @@ func object(t *testing.T, f sink.Format, n int) (encoded, plain []byte) {
 // Readers of other languages, which judge the member's end and its trailer
 // differently: those that are installed read the object back.
 func TestOtherReadersReadTheObject(t *testing.T) {
-	gz, plain := object(t, sink.Gzip, 3<<20)
-	zst, _ := object(t, sink.Zstd, 3<<20)
+	gz, plain := object(t, sink.Gzip, 6, 3<<20)
+	gz1, _ := object(t, sink.Gzip, 1, 3<<20) // by a compressor of its own
+	zst, _ := object(t, sink.Zstd, 0, 3<<20)
 	dir := t.TempDir()
 	for name, p := range map[string][]byte{
-		"o.gz": gz, "o.zst": zst,
+		"o.gz": gz, "o1.gz": gz1, "o.zst": zst,
 		"Gunzip.java": []byte(`public class Gunzip { public static void main(String[] a) throws Exception {
 			new java.util.zip.GZIPInputStream(new java.io.FileInputStream(a[0])).transferTo(System.out); } }`),
 	} {
@@ -192,18 +193,9 @@ func TestOtherReadersReadTheObject(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	file := filepath.Join(dir, "o.gz")
-	for _, c := range [][]string{
-		{"gzip", "-dc", file},
-		{"python3", "-c", "import gzip,sys; sys.stdout.buffer.write(gzip.open(sys.argv[1]).read())", file},
-		{"python3", "-c", "import zlib,sys; d=zlib.decompressobj(31); o=d.decompress(open(sys.argv[1],'rb').read()); " +
-			"assert d.eof and not d.unused_data; sys.stdout.buffer.write(o)", file},
-		{"java", filepath.Join(dir, "Gunzip.java"), file},
-		{"node", "-e", "process.stdout.write(require('zlib').gunzipSync(require('fs').readFileSync(process.argv[1])))", file},
-		{"zstd", "-dcq", filepath.Join(dir, "o.zst")},
-	} {
-		t.Run(c[0], func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), need.Program(t, c[0]), c[1:]...)
+	reads := func(program string, args ...string) {
+		t.Run(program, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), need.Program(t, program), args...)
 			var said strings.Builder
 			cmd.Stderr = &said
 			out, err := cmd.Output()
@@ -215,6 +207,16 @@ func TestOtherReadersReadTheObject(t *testing.T) {
 			}
 		})
 	}
+	for _, name := range []string{"o.gz", "o1.gz"} {
+		file := filepath.Join(dir, name)
+		reads("gzip", "-dc", file)
+		reads("python3", "-c", "import gzip,sys; sys.stdout.buffer.write(gzip.open(sys.argv[1]).read())", file)
+		reads("python3", "-c", "import zlib,sys; d=zlib.decompressobj(31); o=d.decompress(open(sys.argv[1],'rb').read()); "+
+			"assert d.eof and not d.unused_data; sys.stdout.buffer.write(o)", file)
+		reads("java", filepath.Join(dir, "Gunzip.java"), file)
+		reads("node", "-e", "process.stdout.write(require('zlib').gunzipSync(require('fs').readFileSync(process.argv[1])))", file)
+	}
+	reads("zstd", "-dcq", filepath.Join(dir, "o.zst"))
 }
 
 // flaky fails each call once before it lets it through.
