@@ -95,7 +95,7 @@ func newShard(w *Worker, lease checkpoint.Lease, info standpipe.Shard) *shard {
 	log := w.log.With(zap.String("shard", string(lease.Shard)))
 	s := &shard{
 		settings: &w.settings, parts: &w.parts, log: log, metrics: w.metrics, random: w.parts.Random,
-		origin: manifest.Origin{Stream: w.stream.Name, Created: lease.StreamCreated, Incarnation: lease.Incarnation, Shard: lease.Shard},
+		origin: manifest.Origin{Delivery: w.settings.Delivery, Stream: w.stream.Name, Created: lease.StreamCreated, Incarnation: lease.Incarnation, Shard: lease.Shard},
 		open:   func(from consumer.Start) Source { return w.parts.Stream.Open(info, from) },
 		spawn:  w.spawn,
 		router: router{keyer: w.parts.Keyer, oldest: w.settings.OldestInObject},

@@ -27,6 +27,8 @@ import (
 type Settings struct {
 	// Worker names this process; unique per process start.
 	Worker string
+	// Delivery is the delivery stream's name, for the manifests.
+	Delivery string
 	// Start is where a shard begins that has no lease and no leased ancestor.
 	Start         consumer.Start
 	RecordFormat  RecordFormat

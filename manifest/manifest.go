@@ -39,6 +39,9 @@ type Manifest struct {
 
 // An Origin says which chain of manifests a flush belongs to.
 type Origin struct {
+	// Delivery is the delivery stream's name, empty before there was this field.
+	// Several may deliver one stream into one bucket.
+	Delivery    string            `json:"delivery,omitempty"`
 	Stream      string            `json:"stream"`
 	Created     time.Time         `json:"streamCreated"`
 	Incarnation string            `json:"incarnation"`

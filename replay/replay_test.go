@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func chains(t *testing.T) archive.Store {
 		for n := 1; n <= 10; n++ {
 			m := manifest.Manifest{
 				Version: manifest.Version, Number: int64(n), Intent: "1-1-aa", Reason: standpipe.SealAge,
-				Origin:   manifest.Origin{Stream: "s", Incarnation: "i", Shard: shardName(s)},
+				Origin:   manifest.Origin{Delivery: "d", Stream: "s", Incarnation: "i", Shard: shardName(s)},
 				Previous: standpipe.Position{Sequence: fmt.Sprint(10 * n)}, First: fmt.Sprint(10*n + 1), Last: standpipe.Position{Sequence: fmt.Sprint(10*n + 10)},
 				Counts: manifest.Counts{Records: 10},
 				Objects: []manifest.Object{{Key: fmt.Sprintf("raw/%d-%d", s, n), Contents: manifest.Contents{
@@ -149,6 +150,8 @@ func TestAPlanHasTheManifestsThatTouchTheRange(t *testing.T) {
 		"from a checkpoint":      {replay.Range{From: at("90")}, []int64{9, 10}},
 		"up to a checkpoint":     {replay.Range{To: at("30")}, []int64{1, 2}},
 		"nothing after the last": {replay.Range{From: replay.Point{Time: hour(11)}}, nil},
+		"of one delivery":        {replay.Range{From: at("90"), Delivery: "d"}, []int64{9, 10}},
+		"of another delivery":    {replay.Range{From: at("90"), Delivery: "e"}, nil},
 		"named, in any order":    {replay.Range{Manifests: []string{key(7), key(2), key(7)}}, []int64{2, 7}},
 	} {
 		got := numbers(t, s, c.r)
@@ -191,6 +194,14 @@ func TestAManifestThatIsGoneIsNamed(t *testing.T) {
 	r := replay.Restorer{Archive: chains(t)}
 	sum, err := r.Restore(t.Context(), gone)
 	if err != nil || sum.Unlike != 2 || sum.Incomplete() != 2 || len(sum.Left) != 2 || sum.Left[1].Manifest != key(99) || sum.Left[1].Kind != verify.Gap {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
+func TestAManifestOfAnotherDeliveryIsNamedAndLeftAlone(t *testing.T) {
+	r := &replay.Restorer{Archive: chains(t), Delivery: "e"}
+	sum, err := r.Restore(t.Context(), replay.Slice{Folder: strings.TrimSuffix(key(7), "000000000007.json"), Runs: []standpipe.Run{{Start: 7, Count: 1}}})
+	if err != nil || len(sum.Left) != 1 || !strings.Contains(sum.Left[0].Detail, "delivery stream d") {
 		t.Errorf("%+v, %v", sum, err)
 	}
 }

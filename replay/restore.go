@@ -51,6 +51,9 @@ func (sum *Result) Add(o Result) {
 type Restorer struct {
 	Archive archive.Store
 	Replay  *delivery.Replay
+	// Delivery is the name of the delivery stream whose objects Replay can make;
+	// empty is any.
+	Delivery string
 	// Shards are those that the stream still lists.
 	Shards []standpipe.Shard
 	// Deep reads objects that are there, else their size is believed.
@@ -100,6 +103,13 @@ func (r *Restorer) one(ctx context.Context, key string) (sum Result, err error) 
 		return sum, fmt.Errorf("read %s: %w", key, err)
 	}
 	sum.Manifests++
+	if others(m, r.Delivery) {
+		sum.Left = append(sum.Left, verify.Finding{
+			Kind: verify.Foreign, Shard: m.Shard, Manifest: key, After: &m.Previous, Last: &m.Last,
+			Detail: fmt.Sprintf("it is of the delivery stream %s: replay it with its configuration", m.Delivery),
+		})
+		return sum, nil
+	}
 	var missing, damaged []int
 	for n, o := range m.Objects {
 		kind, detail, err := r.look(ctx, m, o)

@@ -60,6 +60,9 @@ type Range struct {
 	From, To Point
 	// Shards restricts it to some; none is all.
 	Shards []standpipe.ShardID
+	// Delivery leaves out what other delivery streams have put into the bucket:
+	// their objects are made by their configuration. Empty is all.
+	Delivery string
 	// Manifests names them instead, by key.
 	Manifests []string
 }
@@ -87,12 +90,18 @@ func Plan(ctx context.Context, s archive.Store, r Range, size int, visit func(Sl
 		if err != nil {
 			return fmt.Errorf("plan from %s: %w (standpipe verify says what is wrong with it)", o.Key, err)
 		}
-		if !touches(m, r.From, r.To) {
+		if others(m, r.Delivery) || !touches(m, r.From, r.To) {
 			return nil
 		}
 		return p.add(o.Key)
 	})
 	return errors.Join(err, p.flush())
+}
+
+// others reports whether m belongs to another delivery stream than name.
+// Manifests of the first versions did not say.
+func others(m manifest.Manifest, name string) bool {
+	return name != "" && m.Delivery != "" && m.Delivery != name
 }
 
 type planner struct {

@@ -134,19 +134,19 @@ func finding(k Kind, l link, after, last standpipe.Position, detail string) Find
 	return f
 }
 
-// overlaps compares chains of the same shard: a lease that was lost and made
-// anew begins a second chain, which may cover records again.
+// overlaps compares chains of the same shard and delivery: a lease that was lost
+// and made anew begins a second chain, which may cover records again.
 func overlaps(chains []*chain) (found []Finding) {
 	type shard struct {
-		stream, created string
-		id              standpipe.ShardID
+		delivery, stream, created string
+		id                        standpipe.ShardID
 	}
 	seen := map[shard][]*chain{}
 	for _, c := range chains {
 		if c.start == "" {
 			continue
 		}
-		id := shard{c.origin.Stream, c.origin.Created.UTC().String(), c.origin.Shard}
+		id := shard{c.origin.Delivery, c.origin.Stream, c.origin.Created.UTC().String(), c.origin.Shard}
 		for _, other := range seen[id] {
 			a, b := other, c
 			if standpipe.CompareSequence(a.start, b.start) > 0 {

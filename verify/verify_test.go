@@ -574,6 +574,22 @@ func TestAShardBegunAnewOverlaps(t *testing.T) {
 	})
 }
 
+// Two delivery streams may deliver one data stream into one bucket, each below
+// a prefix of its own.
+func TestAnotherDeliveryOfTheStreamDoesNotOverlap(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		lines := []string{"elsewhere"}
+		m := manifestOf(1, 1, objectOf("elsewhere/a.gz", gz(lines...), lines))
+		m.Incarnation, m.Delivery, m.First, m.Last.Sequence = "second", "another", "401", "450"
+		p.put("elsewhere/a.gz", gz(lines...))
+		p.put(manifest.Key(m.Origin, 1), m.Encode())
+		if r := verified(t, p, nil); r.Verdict != Whole {
+			t.Errorf("two deliveries: %+v", r.Findings)
+		}
+	})
+}
+
 func TestAManifestThatContradictsItself(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		fill(p)

@@ -93,6 +93,7 @@ func (k *replayCommand) Run(ctx context.Context, g *globals, out *console) error
 	if err != nil {
 		return err
 	}
+	r.Delivery = c.DeliveryStreamName
 	if k.ToPrefix != "" {
 		if err := freePrefix(c, k.ToPrefix, now); err != nil {
 			return usage(err)

@@ -53,7 +53,7 @@ func (k *replayCommand) restore(ctx context.Context, g *globals, c *config.Confi
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	restorer := &replay.Restorer{Archive: root.Store, Replay: reader.Replay, Shards: reader.shards}
+	restorer := &replay.Restorer{Archive: root.Store, Replay: reader.Replay, Delivery: c.DeliveryStreamName, Shards: reader.shards}
 	run := jobRun{out: out, store: store, handlers: map[string]jobs.Handler{replay.RestoreKind: restorer.Do}, parallel: k.Parallel, quiet: k.Quiet}
 	return w.run(ctx, run)
 }

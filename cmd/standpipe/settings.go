@@ -103,7 +103,7 @@ func keyerOf(c *config.Config, codec sink.Codec) (*sink.Keyer, error) {
 func settingsOf(c *config.Config, worker string) delivery.Settings {
 	s, hints := c.Standpipe, c.ExtendedS3DestinationConfiguration.BufferingHints
 	return delivery.Settings{
-		Worker: worker,
+		Worker: worker, Delivery: c.DeliveryStreamName,
 		Start: consumer.Start{
 			Position: standpipe.Position{Sequence: string(s.StartingPosition.At)}, Time: s.StartingPosition.Time,
 		},
