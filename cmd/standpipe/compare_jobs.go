@@ -35,9 +35,8 @@ type compareWork struct {
 }
 
 func newCompareWork(out *console, store jobBackend, cfg compare.Config) *compareWork {
-	_, alone := store.(nodeJobs)
 	return &compareWork{
-		out: out, store: newLeanStore(store), alone: alone, cfg: cfg,
+		out: out, store: newLeanStore(store), alone: store.Alone(), cfg: cfg,
 		prefix: compareKind + "-" + cfg.Fingerprint() + "-", stillness: compareStillness,
 	}
 }

@@ -78,7 +78,7 @@ func (l *leanStore) Slices(ctx context.Context, job string) ([]jobs.Slice, error
 // States implements jobs.Store. In the file of a node, Slices is cheaper: it
 // reads no result twice. A table tells states without their results.
 func (l *leanStore) States(ctx context.Context, job string) ([]jobs.Slice, error) {
-	if _, node := l.jobBackend.(nodeJobs); node {
+	if l.Alone() {
 		return l.Slices(ctx, job)
 	}
 	if _, err := l.Job(ctx, job); err != nil { // notices a job that was begun anew

@@ -58,12 +58,17 @@ func (f jobsFolder) place() (jobplace.Place, error) {
 type jobBackend interface {
 	jobs.Store
 	NewQueue(*taskq.QueueOptions) jobs.Queue
+	// Alone reports whether nobody else can be at work while this is open.
+	Alone() bool
 }
 
 // nodeJobs is the backend of one node: store and queue in one file.
 type nodeJobs struct{ *embedded.Store }
 
 func (n nodeJobs) NewQueue(o *taskq.QueueOptions) jobs.Queue { return n.Store.NewQueue(o) }
+
+// Alone: the file is locked.
+func (nodeJobs) Alone() bool { return true }
 
 // fleetJobs is the backend of several: a table is the record, a Redis dispatches.
 type fleetJobs struct {
@@ -72,6 +77,8 @@ type fleetJobs struct {
 }
 
 func (f fleetJobs) NewQueue(o *taskq.QueueOptions) jobs.Queue { return f.redis.NewQueue(o) }
+
+func (fleetJobs) Alone() bool { return false }
 
 func (f fleetJobs) Close() error { return errors.Join(f.Store.Close(), f.redis.Close()) }
 

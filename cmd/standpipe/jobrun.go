@@ -58,6 +58,9 @@ func (r jobRun) run(ctx context.Context, j jobs.Job, plan []jobs.Slice) ([]jobs.
 		if state.Cancelled {
 			return nil, cancelled(j.ID)
 		}
+		if err := r.orphans(ctx, all); err != nil {
+			return nil, fmt.Errorf("take job %s over: %w", j.ID, err)
+		}
 		if err := r.work(ctx, j.ID, sum); err != nil {
 			return nil, err
 		}
@@ -78,6 +81,27 @@ func cancelled(id string) error {
 
 func deleted(id string) error {
 	return &standpipe.Error{Class: standpipe.NotFound, Op: "job " + id + " was deleted", Hint: "the same command begins it anew"}
+}
+
+// orphans gives back the slices of a process that died, at once, where nobody
+// else can be at work. Elsewhere their claims have to be seen standing still.
+func (r jobRun) orphans(ctx context.Context, all []jobs.Slice) error {
+	if !r.store.Alone() {
+		return nil
+	}
+	for _, s := range all {
+		if s.State != jobs.Running {
+			continue
+		}
+		whole, err := r.store.Slice(ctx, s.Job, s.Number)
+		if err == nil {
+			_, err = r.store.Put(ctx, whole.Retry("its process died", 0))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // work runs a runner until every slice has ended, whoever ended it.

@@ -71,6 +71,44 @@ func TestAnInterruptedJobGoesOnWhereItWasAndLeavesOthersAlone(t *testing.T) {
 	}
 }
 
+// A process that was killed leaves its claims. Whoever can open the file knows
+// that it is dead; in a table that others use they have to be watched first.
+func TestSlicesOfADeadProcessWaitAgainWhereNobodyElseCanBeAtWork(t *testing.T) {
+	for alone, want := range map[bool]jobs.State{true: jobs.Waiting, false: jobs.Running} {
+		store := jobStore(t, t.TempDir())
+		defer store.Close()
+		j, plan := twoSlices("j")
+		if err := store.Create(t.Context(), j, plan); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Slice(t.Context(), "j", 1)
+		if err == nil {
+			_, err = store.Put(t.Context(), s.Claim("a process", "token"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := store.States(t.Context(), "j")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (jobRun{store: shared{nodeJobs{store}, alone}}).orphans(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		s, err = store.Slice(t.Context(), "j", 1)
+		if err != nil || s.State != want || s.Tries != 1 {
+			t.Errorf("alone %v: %+v, %v", alone, s, err)
+		}
+	}
+}
+
+type shared struct {
+	jobBackend
+	alone bool
+}
+
+func (s shared) Alone() bool { return s.alone }
+
 func TestJobsAreShownCancelledAndResumed(t *testing.T) {
 	dir := t.TempDir()
 	all, err := runJob(context.Background(), t, dir, func(_ context.Context, task jobs.Task) (json.RawMessage, error) {
