@@ -53,7 +53,7 @@ fuzz: ## Run each fuzz target in turn: make fuzz FUZZTIME=60s
 	@grep -rEo --include='*_test.go' --exclude-dir=testdata --exclude-dir=node_modules '^func Fuzz[A-Za-z0-9_]+' . | sort | \
 	while IFS=: read -r file target; do \
 		echo "== $$(dirname $$file) $${target#func }"; \
-		$(GO) test "$$(dirname $$file)" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME); \
+		$(GO) test "$$(dirname $$file)" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x; \
 	done
 
 bench: ## Run every benchmark, with allocations.
