@@ -202,17 +202,19 @@ func (r *Report) advice() []string {
 		kinds[p.Kind] = true
 	}
 	pairs := c.Altered + c.Reshaped
-	say(kinds[ProblemUnreadable], "Look at the objects named below. Where only the way to them was closed, open it and run the same command with --resume: it reads them alone. Objects that you replace need a run without it.")
+	say(kinds[ProblemUnreadable], "Look at the objects named in this report. Where only the way to them was closed, open it and run the same command with --resume: it reads them alone. Objects that you replace need a run without it.")
 	say(kinds[ProblemSlice], "Mend what the failed slices say, then run the same command with --resume: it does them alone.")
 	say(kinds[ProblemChanged], "Something writes to objects that were there already. Find out what, or close the window with --to before it, and run again.")
 	say(kinds[ProblemUnsettled], "Wait, or end the window earlier with --to; --settle says how old it has to be.")
 	say(kinds[ProblemSpill], "Are these two archives of the same stream, in the same unit (--records)? If so, run again with --max-spill or a larger --capacity.")
 	say(kinds[ProblemEmpty], "Look at the place, --from, --to and --zone; standpipe cat shows what is there.")
 	whole := r.Verdict != Incomplete // else what seems missing may be in what was not read
-	say(whole && c.MissingInA > pairs, "Do not cut over: A lacks lines that B has. Find the objects of B named below; if their records are within retention, replay that range into A.")
-	say(whole && c.MissingInB > pairs && c.MissingInA == 0, "A has everything B has. Whether B lost the rest or A has lines from elsewhere, the stream tells: --truth kinesis://NAME.")
+	say(whole && c.MissingInA > pairs, "Do not cut over: A lacks lines that B has. Find the objects of B named in this report; if their records are within retention, replay that range into A.")
+	onlyB := whole && c.MissingInB > pairs && c.MissingInA == 0
+	say(onlyB && r.Truth.onlyA(), "A has everything B has, and the stream has what B lacks: B lost it.")
+	say(onlyB && r.Truth == nil, "A has everything B has. Whether B lost the rest or A has lines from elsewhere, the stream tells: --truth kinesis://NAME.")
 	say(whole && c.MissingInB > pairs && c.MissingInA > 0 && r.Truth == nil, "Which side is right, the stream tells within its retention: --truth kinesis://NAME.")
-	say(r.Proof.broken(), "The manifests and the objects of one side disagree, see below: standpipe verify names the repair.")
+	say(r.Proof.broken(), "The manifests and the objects of one side disagree: standpipe verify names the repair.")
 	say(c.Reshaped > 0, "The same records in another spelling: something between stream and archive re-writes them. --canonical json compares values.")
 	say(c.Altered > 0, "Altered lines point to a fault in storage or to a transformation on one side.")
 	say(c.DoubledInA > 0 && !r.Sides[A].AtLeastOnce, "A has lines more often than B: look for objects delivered twice under A.")

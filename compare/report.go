@@ -174,6 +174,11 @@ type TruthReport struct {
 	Unknown int64 `json:"unknown"`
 }
 
+// onlyA reports that the stream was asked and agrees with A wherever it knows.
+func (t *TruthReport) onlyA() bool {
+	return t != nil && t.AgreesA > 0 && t.AgreesB == 0 && t.Neither == 0
+}
+
 func alteredAt(from, to int) string {
 	if to <= from+1 {
 		return fmt.Sprintf("altered at byte %d", from)

@@ -72,8 +72,12 @@ func facts(s compare.SideReport) string {
 	if s.AtLeastOnce {
 		promise = "at least once: duplicates are legal"
 	}
-	return fmt.Sprintf("%s lines in %s objects, %s stored, %s plain (%s); %s",
-		number(s.Lines), number(s.Objects), size(s.StoredBytes), size(s.PlainBytes), strings.Join(codecs, ", "), promise)
+	in := ""
+	if len(codecs) > 0 {
+		in = " (" + strings.Join(codecs, ", ") + ")"
+	}
+	return fmt.Sprintf("%s lines in %s objects, %s stored, %s plain%s; %s",
+		number(s.Lines), number(s.Objects), size(s.StoredBytes), size(s.PlainBytes), in, promise)
 }
 
 func window(r *compare.Report) string {
@@ -189,6 +193,12 @@ func meaning(d compare.Difference) string {
 		compare.MissingInA: "missing in A", compare.MissingInB: "missing in B",
 		compare.DoubledInA: "duplicate in A", compare.DoubledInB: "duplicate in B",
 	}[d.Kind]
+	switch {
+	case d.Kind == compare.MissingInA && d.A > 0:
+		s = "too few in A"
+	case d.Kind == compare.MissingInB && d.B > 0:
+		s = "too few in B"
+	}
 	if d.Copies > 1 {
 		s += fmt.Sprintf(" (%s times)", number(d.Copies))
 	}
@@ -196,9 +206,19 @@ func meaning(d compare.Difference) string {
 		s += ", " + d.Detail + " (pairs with " + d.Partner[:8] + "…)"
 	}
 	if d.Truth != nil {
-		s += fmt.Sprintf(", the stream has it %s times", number(*d.Truth))
+		s += ", the stream has it " + times(*d.Truth)
 	}
 	return s
+}
+
+func times(n int64) string {
+	switch n {
+	case 0:
+		return "not at all"
+	case 1:
+		return "once"
+	}
+	return number(n) + " times"
 }
 
 func truth(r *compare.Report) string {
