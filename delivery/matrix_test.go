@@ -223,18 +223,19 @@ func TestAFlushThatItsDeadOwnerPublishedIsFoundAndNotDeliveredAgain(t *testing.T
 		p.run()
 		r.until("it is published", func() bool { return r.visible() == 10 })
 		p.crash()
-		next, refused := r.boot(), 0
+		next := r.boot()
+		var refused atomic.Int32
 		next.gate.set(func(_ context.Context, op string, do func() error) error {
 			err := do()
 			if op == "publish" && errors.Is(err, sink.ErrNoUpload) {
-				refused++
+				refused.Add(1)
 			}
 			return err
 		})
 		next.run()
 		time.Sleep(10 * time.Minute) // whatever it does, it has done it
-		if refused != 1 {
-			t.Errorf("%d publications were answered \"no such upload\": this proves nothing", refused)
+		if n := refused.Load(); n != 1 {
+			t.Errorf("%d publications were answered \"no such upload\": this proves nothing", n)
 		}
 		if n := r.visible(); n != 10 {
 			t.Errorf("%d lines are visible, 10 were put", n)

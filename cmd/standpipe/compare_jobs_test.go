@@ -24,7 +24,6 @@ import (
 type compareBench struct {
 	cfg   compare.Config
 	store *embedded.Store
-	notes strings.Builder
 }
 
 func newCompareBench(t *testing.T) *compareBench {
@@ -50,7 +49,7 @@ func newCompareBench(t *testing.T) *compareBench {
 
 // machine is one of those that may work on the comparison.
 func (b *compareBench) machine(alone bool) *compareWork {
-	w := newCompareWork(newConsole(strings.NewReader(""), &b.notes, &b.notes), nodeJobs{b.store}, b.cfg)
+	w := newCompareWork(newConsole(strings.NewReader(""), io.Discard, io.Discard), nodeJobs{b.store}, b.cfg)
 	w.alone = alone
 	return w
 }
