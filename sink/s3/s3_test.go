@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -58,8 +59,18 @@ func config(endpoint string) aws.Config {
 	}
 }
 
+// fake is an S3 whose conditions on writes hold at the moment of the write, as
+// S3's do: gofakes3 looks first, and s3mem writes later without a look.
 func fake() http.Handler {
-	return gofakes3.New(s3mem.New(), gofakes3.WithV4Auth(map[string]string{accessKey: secretKey})).Server()
+	server := gofakes3.New(s3mem.New(), gofakes3.WithV4Auth(map[string]string{accessKey: secretKey})).Server()
+	var conditional sync.Mutex
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" {
+			conditional.Lock()
+			defer conditional.Unlock()
+		}
+		server.ServeHTTP(w, r)
+	})
 }
 
 // serve runs a handler over plain HTTP and returns a client of it.
