@@ -26,7 +26,7 @@ func plan(t *testing.T, n, size int) []replay.Slice {
 		}
 	}
 	var all []replay.Slice
-	err := replay.Plan(t.Context(), nil, replay.Range{Manifests: keys}, size, func(s replay.Slice) error {
+	_, err := replay.Plan(t.Context(), nil, replay.Range{Manifests: keys}, size, func(s replay.Slice) error {
 		all = append(all, s)
 		return nil
 	})

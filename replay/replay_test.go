@@ -115,7 +115,7 @@ func chains(t *testing.T) archive.Store {
 func numbers(t *testing.T, s archive.Store, r replay.Range) map[standpipe.ShardID][]int64 {
 	t.Helper()
 	got := map[standpipe.ShardID][]int64{}
-	err := replay.Plan(context.Background(), s, r, 100, func(one replay.Slice) error {
+	_, err := replay.Plan(context.Background(), s, r, 100, func(one replay.Slice) error {
 		return one.Each(func(key string) error {
 			_, shard, n, ok := manifest.ParseKey(key)
 			if !ok || shard != one.Shard() {
@@ -161,6 +161,13 @@ func TestAPlanHasTheManifestsThatTouchTheRange(t *testing.T) {
 	}
 }
 
+func TestAPlanNamesTheDeliveriesItLeavesOut(t *testing.T) {
+	others, err := replay.Plan(t.Context(), chains(t), replay.Range{Delivery: "e"}, 100, nil)
+	if err != nil || !slices.Equal(others, []string{"d"}) {
+		t.Errorf("%q, %v", others, err)
+	}
+}
+
 func key(n int64) string {
 	return manifest.Key(manifest.Origin{Stream: "s", Incarnation: "i", Shard: shardName(0)}, n)
 }
@@ -175,7 +182,7 @@ func TestSlicesAreBoundedAndOfOneChain(t *testing.T) {
 	for size, want := range map[int][]int64{100: {100, 100, 49}, 300: {249}} {
 		var sizes []int64
 		var again []string
-		err := replay.Plan(t.Context(), nil, replay.Range{Manifests: keys}, size, func(s replay.Slice) error {
+		_, err := replay.Plan(t.Context(), nil, replay.Range{Manifests: keys}, size, func(s replay.Slice) error {
 			sizes = append(sizes, s.Len())
 			return s.Each(func(key string) error { again = append(again, key); return nil })
 		})
@@ -183,7 +190,7 @@ func TestSlicesAreBoundedAndOfOneChain(t *testing.T) {
 			t.Errorf("%v, %v, %d keys", sizes, err, len(again))
 		}
 	}
-	if err := replay.Plan(t.Context(), nil, replay.Range{Manifests: []string{"rawdata/x.gz"}}, 1, nil); err == nil {
+	if _, err := replay.Plan(t.Context(), nil, replay.Range{Manifests: []string{"rawdata/x.gz"}}, 1, nil); err == nil {
 		t.Error("a data object was taken for a manifest")
 	}
 }

@@ -103,7 +103,7 @@ func (r *Restorer) one(ctx context.Context, key string) (sum Result, err error) 
 		return sum, fmt.Errorf("read %s: %w", key, err)
 	}
 	sum.Manifests++
-	if others(m, r.Delivery) {
+	if another(m, r.Delivery) {
 		sum.Left = append(sum.Left, verify.Finding{
 			Kind: verify.Foreign, Shard: m.Shard, Manifest: key, After: &m.Previous, Last: &m.Last,
 			Detail: fmt.Sprintf("it is of the delivery stream %s: replay it with its configuration", m.Delivery),

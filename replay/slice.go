@@ -69,38 +69,43 @@ type Range struct {
 
 // Plan calls visit for every slice of the range, chain after chain, with size
 // manifests in each but the last of a chain. It reads the manifests, unless
-// they are named.
-func Plan(ctx context.Context, s archive.Store, r Range, size int, visit func(Slice) error) error {
+// they are named. others are the delivery streams whose manifests lie in the
+// range and were left out.
+func Plan(ctx context.Context, s archive.Store, r Range, size int, visit func(Slice) error) (others []string, err error) {
 	p := planner{size: int64(size), visit: visit}
 	if r.Manifests != nil {
 		keys := slices.Sorted(slices.Values(r.Manifests))
 		for _, key := range slices.Compact(keys) {
 			if err := p.add(key); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return p.flush()
+		return nil, p.flush()
 	}
-	err := s.List(ctx, manifest.CommitsPrefix, "", func(o archive.Object) error {
+	err = s.List(ctx, manifest.CommitsPrefix, "", func(o archive.Object) error {
 		_, shard, _, ok := manifest.ParseKey(o.Key)
 		if !ok || len(r.Shards) > 0 && !slices.Contains(r.Shards, shard) {
 			return nil
 		}
 		m, err := verify.ReadManifest(ctx, s, o.Key)
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("plan from %s: %w (standpipe verify says what is wrong with it)", o.Key, err)
-		}
-		if others(m, r.Delivery) || !touches(m, r.From, r.To) {
+		case !touches(m, r.From, r.To):
 			return nil
+		case !another(m, r.Delivery):
+			return p.add(o.Key)
+		case !slices.Contains(others, m.Delivery):
+			others = append(others, m.Delivery)
 		}
-		return p.add(o.Key)
+		return nil
 	})
-	return errors.Join(err, p.flush())
+	return others, errors.Join(err, p.flush())
 }
 
-// others reports whether m belongs to another delivery stream than name.
+// another reports whether m belongs to another delivery stream than name.
 // Manifests of the first versions did not say.
-func others(m manifest.Manifest, name string) bool {
+func another(m manifest.Manifest, name string) bool {
 	return name != "" && m.Delivery != "" && m.Delivery != name
 }
 

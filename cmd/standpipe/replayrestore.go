@@ -72,7 +72,7 @@ func (w *restoring) plan(ctx context.Context) (plan []replay.Slice, manifests in
 	if err := retained(w.request, w.reader.stream, time.Now(), w.out); err != nil {
 		return nil, 0, err
 	}
-	err = replay.Plan(ctx, w.archive, w.request.Range, w.cmd.Slice, func(s replay.Slice) error {
+	others, err := replay.Plan(ctx, w.archive, w.request.Range, w.cmd.Slice, func(s replay.Slice) error {
 		if len(plan) == replay.SlicesMax {
 			return usagef("the range has more than %d slices of %s: give a larger --slice", replay.SlicesMax, amount(int64(w.cmd.Slice), "manifest"))
 		}
@@ -80,7 +80,16 @@ func (w *restoring) plan(ctx context.Context) (plan []replay.Slice, manifests in
 		manifests += s.Len()
 		return nil
 	})
-	return plan, manifests, err
+	if err != nil || len(others) == 0 {
+		return plan, manifests, err
+	}
+	also := fmt.Sprintf("the range has manifests of the delivery stream %s, whose objects its own configuration makes; %s is of %s",
+		strings.Join(others, ", "), w.cmd.Config, w.request.Delivery)
+	if len(plan) == 0 {
+		return nil, 0, &exitError{code: exitIncomplete, err: errors.New("nothing was looked at: " + also)}
+	}
+	w.out.note("standpipe: %s", also)
+	return plan, manifests, nil
 }
 
 // look is --dry-run.

@@ -66,7 +66,7 @@ func newCut(t *testing.T) *cut {
 
 // settings are those of a delivery of the stream into a bucket.
 func (c *cut) settings(bucket string) harness.Settings {
-	return harness.Settings{Name: bucket, CompressionFormat: "GZIP", Prefix: "data/!{timestamp:yyyy/MM/dd/HH}/"}
+	return harness.Settings{Name: "cut", Bucket: bucket, CompressionFormat: "GZIP", Prefix: "data/!{timestamp:yyyy/MM/dd/HH}/"}
 }
 
 // put gives each shard the same number of the lines.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"testing"
@@ -53,12 +54,13 @@ func newStack(t *testing.T, e harness.Endpoints) *stack {
 }
 
 // deliver makes a bucket for a delivery of the stream and returns both. What
-// the settings leave out is filled in; the name tells deliveries apart.
+// the settings leave out is filled in; the bucket tells deliveries apart and has
+// their name unless it is given.
 func (s *stack) deliver(t *testing.T, stream *harness.Stream, settings harness.Settings) (*harness.Delivery, *harness.Archive) {
 	t.Helper()
-	settings.Bucket = settings.Name
+	settings.Bucket = cmp.Or(settings.Bucket, settings.Name)
 	settings.StreamARN = stream.ARN
-	settings.CheckpointPath = filepath.Join(s.dir, settings.Name+".checkpoints")
+	settings.CheckpointPath = filepath.Join(s.dir, settings.Bucket+".checkpoints")
 	harness.CreateBucket(t, s.s3, settings.Bucket)
 	d := harness.NewDelivery(t, program, s.dir, s.endpoints.Environment(), settings)
 	return d, &harness.Archive{Client: s.s3, Bucket: settings.Bucket, Prefix: "data/"}

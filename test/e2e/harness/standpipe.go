@@ -184,7 +184,7 @@ func NewDelivery(t testing.TB, program, dir string, env []string, s Settings) *D
 	if err != nil {
 		t.Fatalf("write the configuration of %s: %v", s.Name, err)
 	}
-	file := filepath.Join(dir, s.Name+s.Worker+".yaml")
+	file := filepath.Join(dir, s.Name+"-"+s.Bucket+s.Worker+".yaml")
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
