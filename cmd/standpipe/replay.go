@@ -16,7 +16,6 @@ import (
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/archive"
-	"github.com/standpipe/standpipe/config"
 	"github.com/standpipe/standpipe/manifest"
 	"github.com/standpipe/standpipe/replay"
 	"github.com/standpipe/standpipe/verify"
@@ -112,9 +111,6 @@ func (k *replayCommand) Run(ctx context.Context, g *globals, out *console) error
 	}
 	return k.restore(ctx, g, c, settings, r, log, out)
 }
-
-// jobsOf is where a configuration's jobs are kept.
-func jobsOf(c *config.Config, f jobsFolder) jobsFolder { return f.of(c) }
 
 // request reads the flags.
 func (k *replayCommand) request(now time.Time) (r request, err error) {

@@ -93,7 +93,7 @@ func (k *replayCommand) deliver(ctx context.Context, g *globals, c *config.Confi
 	if k.DryRun {
 		return w.look(ctx)
 	}
-	store, err := jobsOf(c, k.jobsFolder).open()
+	store, err := k.jobsFolder.of(c).open()
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (k *replayCommand) deliver(ctx context.Context, g *globals, c *config.Confi
 
 // look is --dry-run. A job store is read if there is one, and never made.
 func (w *delivering) look(ctx context.Context) (err error) {
-	store, err := jobsOf(w.config, w.cmd.jobsFolder).existing()
+	store, err := w.cmd.jobsFolder.of(w.config).existing()
 	switch {
 	case standpipe.ClassOf(err) == standpipe.NotFound:
 		j, _, err := w.plan(ctx)

@@ -48,7 +48,7 @@ func (k *replayCommand) restore(ctx context.Context, g *globals, c *config.Confi
 	if k.DryRun {
 		return w.look(ctx)
 	}
-	store, err := jobsOf(c, k.jobsFolder).open()
+	store, err := k.jobsFolder.of(c).open()
 	if err != nil {
 		return err
 	}
