@@ -11,8 +11,10 @@ SEEDS    ?= 200
 FUZZTIME ?= 60s
 MINUTES  ?= 10
 MBPS     ?= 20
-# Everything but the tests that start the real binary and third-party servers,
-# which take minutes: unit and e2e together are test.
+# The tests that start the real binary and third-party servers, which take minutes.
+# Some measure how long a shard pauses or lines take: one package at a time.
+E2E       = -p 1 ./test/e2e ./test/e2e/sdk
+# All other packages.
 PACKAGES  = $$($(GO) list ./... | grep -Ev '/test/e2e(/sdk)?$$')
 
 # Tests that cannot run here say so in this file (see test/e2e/need); it is
@@ -30,7 +32,7 @@ build: ## Build bin/standpipe: static, reproducible, with its version.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/standpipe ./cmd/standpipe
 
 test: ## Run all tests, those with third-party servers too. About half an hour.
-	$(call with_skips,set +e; $(GO) test -timeout 60m ./...)
+	$(call with_skips,set +e; $(GO) test $(PACKAGES); unit=$$?; $(GO) test -timeout 60m $(E2E) && (exit $$unit))
 
 unit: ## Run the tests of all packages but the end-to-end ones. About a minute.
 	$(call with_skips,set +e; $(GO) test $(PACKAGES))
@@ -63,7 +65,7 @@ bench-process: ## Measure the whole process over TLS against a stub, beside a pl
 	$(GO) run ./test/bench
 
 e2e: ## Run the end-to-end tests alone. Needs Node, Python and a JDK with Maven.
-	$(call with_skips,set +e; $(GO) test -count=1 -timeout 40m ./test/e2e ./test/e2e/sdk)
+	$(call with_skips,set +e; $(GO) test -count=1 -timeout 60m $(E2E))
 
 chaos: ## Torment a fleet of real processes, longer than e2e does: make chaos MINUTES=30 MBPS=20
 	$(call with_skips,set +e; STANDPIPE_CHAOS_MINUTES=$(MINUTES) STANDPIPE_CHAOS_MBPS=$(MBPS) $(GO) test -v -count=1 -timeout 0 -run '^TestChaos' ./test/e2e)
