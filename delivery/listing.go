@@ -88,23 +88,9 @@ func (w *Worker) sync(ctx context.Context) error {
 	if err := w.sameStream(leases); err != nil {
 		return err
 	}
-	start := w.settings.Start
-	for _, l := range leases { // a start that was fixed once stays
-		if l.Checkpoint.Sequence == standpipe.AtTimestamp && !l.StartTime.IsZero() {
-			start.Time = l.StartTime
-		}
-	}
-	if start.Position.Sequence == standpipe.Latest {
-		// LATEST is made a time at once: a restart before the first commit
-		// must not skip what arrived meanwhile.
-		start.Position.Sequence = standpipe.AtTimestamp
-		if start.Time.IsZero() {
-			start.Time = time.Now().UTC()
-		}
-	}
-	start.Seen = asked(start, w.Stream(), time.Now())
+	start, grown := w.starts(leases)
 	for _, batch := range generations(missing(listed, leases)) {
-		if err := w.createAll(ctx, batch, start); err != nil {
+		if err := w.createAll(ctx, batch, start, grown); err != nil {
 			return err
 		}
 	}
@@ -112,16 +98,45 @@ func (w *Worker) sync(ctx context.Context) error {
 	return nil
 }
 
+// starts says where a shard begins that is the first of its line, and where one
+// that grew out of others of which nothing is known any more.
+func (w *Worker) starts(leases []checkpoint.Lease) (start, grown consumer.Start) {
+	start = w.settings.Start
+	for _, l := range leases { // a start that was fixed once stays
+		if l.Checkpoint.Sequence == standpipe.AtTimestamp && !l.StartTime.IsZero() {
+			start.Time = l.StartTime
+		}
+	}
+	grown = start
+	if start.Position.Sequence == standpipe.Latest {
+		// LATEST is made a time at once: a restart before the first commit
+		// must not skip what arrived meanwhile.
+		start.Position.Sequence = standpipe.AtTimestamp
+		if start.Time.IsZero() {
+			start.Time = time.Now().UTC()
+		}
+		grown = start
+		if at := began(leases); !at.IsZero() && at.Before(grown.Time) {
+			grown.Time = at
+		}
+	}
+	start.Seen, grown.Seen = asked(start, w.Stream(), time.Now()), asked(grown, w.Stream(), time.Now())
+	return start, grown
+}
+
 // createAll makes the leases of shards none of which is another's parent, a
-// bounded number at a time.
-func (w *Worker) createAll(ctx context.Context, news []newcomer, start consumer.Start) error {
+// bounded number at a time; see starts.
+func (w *Worker) createAll(ctx context.Context, news []newcomer, start, grown consumer.Start) error {
 	tokens := make(chan struct{}, opensAtOnce)
 	errs := make([]error, len(news))
 	var group sync.WaitGroup
 	for n, s := range news {
 		from := start
-		if s.descends {
+		switch {
+		case s.descends:
 			from = consumer.Start{Position: standpipe.Position{Sequence: standpipe.TrimHorizon}}
+		case len(s.Parents) > 0:
+			from = grown
 		}
 		tokens <- struct{}{}
 		group.Go(func() {
