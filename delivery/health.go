@@ -36,8 +36,8 @@ func (w *Worker) turning() error {
 	return nil
 }
 
-// Ready reports why the worker does not deliver: it has not begun, or shards
-// have failed.
+// Ready reports why the worker does not deliver: it has not begun, shards have
+// failed, or the stream is not the one that the leases are of.
 func (w *Worker) Ready() error {
 	if !w.begun.Load() {
 		return errors.New("not started yet: the stream, the checkpoint store or the destination has not answered")
@@ -45,6 +45,12 @@ func (w *Worker) Ready() error {
 	var reasons []error
 	if w.pulse.cutOff() {
 		reasons = append(reasons, fmt.Errorf("no heartbeat was stored for %s", w.pulse.silence().Round(time.Second)))
+	}
+	w.mu.Lock()
+	unfit := w.unfit
+	w.mu.Unlock()
+	if unfit != nil {
+		reasons = append(reasons, unfit)
 	}
 	for _, s := range w.Status() {
 		if s.State == StateFailed {

@@ -33,10 +33,30 @@ func (w *Worker) watch(ctx context.Context, changed chan<- struct{}) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := w.refresh(ctx); err != nil && ctx.Err() == nil {
-			w.log.Warn("the stream could not be looked at", zap.Error(err))
+		err := w.refresh(ctx)
+		if ctx.Err() != nil {
+			return
 		}
+		w.looked(err)
 		signal(changed)
+	}
+}
+
+// looked takes note of what a look at the stream came to. Where nothing but a
+// person helps, as with a stream that was made anew, no shard need be left to say so.
+func (w *Worker) looked(err error) {
+	fatal := standpipe.ClassOf(err) == standpipe.Fatal
+	w.mu.Lock()
+	w.unfit = nil
+	if fatal {
+		w.unfit = err
+	}
+	w.mu.Unlock()
+	switch {
+	case fatal:
+		w.log.Error("the stream is not the one to deliver", zap.Error(err))
+	case err != nil:
+		w.log.Warn("the stream could not be looked at", zap.Error(err))
 	}
 }
 

@@ -436,6 +436,29 @@ func TestAStreamRecreatedUnderALiveWorkerStopsItsShardsAndMovesNoCheckpoint(t *t
 	})
 }
 
+// Aim: a worker that has no shard of the stream any more says so, for a person
+// has to act. Method: a stream made anew that has none of the shards in hand.
+func TestAWorkerWhoseStreamWasMadeAnewIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		p := r.start()
+		r.events(0, 10)
+		r.split(string(shardID(0)), "170141183460469231731687303715884105728")
+		r.complete(shardID(0))
+		r.call("DeleteStream", map[string]any{"StreamName": streamName})
+		time.Sleep(time.Minute)
+		r.call("CreateStream", map[string]any{"StreamName": streamName, "ShardCount": 1})
+		for n := range 60 {
+			r.event(100 + n)
+			time.Sleep(10 * time.Second)
+		}
+		if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "Standpipe.Checkpoint.Path") {
+			t.Errorf("ready: %v, delivering nothing of a stream that has records", err)
+		}
+		p.crash()
+	})
+}
+
 func TestAnUnknownStreamIsOneClearError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)

@@ -107,6 +107,7 @@ type Worker struct {
 
 	mu     sync.Mutex // covers what follows; never held across I/O
 	stream standpipe.Stream
+	unfit  error // why the stream cannot be delivered, until a later look finds otherwise
 	shards map[standpipe.ShardID]*running
 	fleet  Fleet
 }
