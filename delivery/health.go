@@ -37,7 +37,7 @@ func (w *Worker) turning() error {
 }
 
 // Ready reports why the worker does not deliver: it has not begun, shards have
-// failed, or the stream is not the one that the leases are of.
+// failed, the stream is not the one that the leases are of, or they cannot be listed.
 func (w *Worker) Ready() error {
 	if !w.begun.Load() {
 		return errors.New("not started yet: the stream, the checkpoint store or the destination has not answered")
@@ -47,11 +47,8 @@ func (w *Worker) Ready() error {
 		reasons = append(reasons, fmt.Errorf("no heartbeat was stored for %s", w.pulse.silence().Round(time.Second)))
 	}
 	w.mu.Lock()
-	unfit := w.unfit
+	reasons = append(reasons, w.unfit, w.unlisted)
 	w.mu.Unlock()
-	if unfit != nil {
-		reasons = append(reasons, unfit)
-	}
 	for _, s := range w.Status() {
 		if s.State == StateFailed {
 			reasons = append(reasons, fmt.Errorf("%s: %s", s.Shard, s.Error))
