@@ -38,9 +38,10 @@ func (s *sizes) tooLarge(received, room int64) *TooLargeError {
 // a page of the shard's bandwidth.
 func (s *sizes) fewer() { s.limit = max(1, s.limit/8) }
 
-// longerMost bounds one page: 10 MiB in it are 60 kB/s, and an iterator, or a
-// shard that makes no progress, is given up after five minutes.
-const longerMost = 4*time.Minute - callTimeout
+// longerMost bounds one page: 14 MiB of base64 in it are 80 kB/s. A shard that
+// does nothing else for five minutes is given up, and a Fetch may have to list the
+// shards before and to ask for an iterator.
+const longerMost = 3*time.Minute - callTimeout
 
 // slow notes that a page began to come and was not there in time. The same page
 // would take as long again, for ever if the connection is as fast as it gets.
