@@ -20,7 +20,8 @@ import (
 
 // callTimeout bounds one request and the reading of its answer. The SDK has no
 // read deadline of its own for Kinesis: without this one a silent connection
-// would hold a shard for ever. 16 MiB in 15 s is 1.1 MiB/s.
+// would hold a shard for ever. 16 MiB in 15 s is 1.1 MiB/s; where that is too
+// much, see sizes.slow.
 const callTimeout = 15 * time.Second
 
 // A Client talks to one stream. It is safe for concurrent use by any number of
@@ -244,7 +245,12 @@ func (c *Client) control(ctx context.Context, op string, call func(context.Conte
 // once makes one call with its own deadline and classifies its error. When
 // the caller's context ended, its cause is what is returned.
 func (c *Client) once(ctx context.Context, op string, call func(context.Context) error) error {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	return c.within(ctx, callTimeout, op, call)
+}
+
+// within is once with another deadline.
+func (c *Client) within(ctx context.Context, limit time.Duration, op string, call func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := call(bounded)
 	switch {
@@ -255,7 +261,7 @@ func (c *Client) once(ctx context.Context, op string, call func(context.Context)
 	case bounded.Err() != nil:
 		return &standpipe.Error{
 			Class: standpipe.Retryable, Op: op,
-			Err: fmt.Errorf("no whole answer within %v: %w", callTimeout, err),
+			Err: fmt.Errorf("no whole answer within %v: %w", limit, err),
 		}
 	}
 	return classify(op, err)

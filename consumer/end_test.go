@@ -143,6 +143,17 @@ func TestChildrenBesideAnIteratorAreNotTheEnd(t *testing.T) {
 	})
 }
 
+// gone reads until it is believed that the shard has left the stream.
+func gone(t *testing.T, r *Reader) Page {
+	t.Helper()
+	for range goneAfter - 1 {
+		if p, err := tryStep(t, r); standpipe.ClassOf(err) != standpipe.Retryable {
+			t.Fatalf("page %+v, error %v", p, err)
+		}
+	}
+	return step(t, r)
+}
+
 func TestAShardThatLeftTheStreamUnreadEndsWithAGap(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		sh := &stubShard{id: "a", closed: true}
@@ -152,14 +163,14 @@ func TestAShardThatLeftTheStreamUnreadEndsWithAGap(t *testing.T) {
 		r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
 		step(t, r)
 		sh.gone, sh.unlisted = true, true
-		p := step(t, r)
+		p := gone(t, r)
 		if !p.End || p.Gap == nil || p.Gap.Reason != GapShardGone || p.Gap.After.Sequence != seq(4) || len(p.Children) != 1 {
 			t.Errorf("page %+v, gap %+v", p, p.Gap)
 		}
 		if err := r.Fetch(t.Context(), MaxPage); err == nil {
 			t.Error("a shard was read past its end")
 		}
-		p = step(t, s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon)))
+		p = gone(t, s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon)))
 		if !p.End || p.Gap == nil || p.Gap.After.Sequence != standpipe.TrimHorizon {
 			t.Errorf("never read: page %+v, gap %+v", p, p.Gap)
 		}
@@ -185,6 +196,66 @@ func TestAListedShardThatIsNotFoundIsHeldThenBelieved(t *testing.T) {
 		}
 		if p := step(t, r); !p.End || p.Gap == nil || p.Gap.After.Sequence != seq(3) {
 			t.Errorf("page %+v", p)
+		}
+	})
+}
+
+// Aim: the end of a shard is for ever, so no single answer is believed: a shard
+// that was born a moment ago may be unknown to the part of Kinesis that answers.
+// Method: a shard that is not found, and not listed either, for a few calls.
+func TestAShardThatIsUnknownForAMomentIsNotItsEnd(t *testing.T) {
+	for name, others := range map[string][]*stubShard{
+		"beside others":     {{id: "b"}},
+		"in no list at all": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sh := &stubShard{id: "a", gone: true, unlisted: true}
+				sh.put(3, time.Now())
+				s := newService(append(others, sh)...)
+				r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
+				began := time.Now()
+				for range goneAfter - 1 {
+					if p, err := tryStep(t, r); standpipe.ClassOf(err) != standpipe.Retryable || p.End {
+						t.Fatalf("page %+v, error %v", p, err)
+					}
+				}
+				if d := time.Since(began); d < unknownFor {
+					t.Errorf("asked %d times within %v", goneAfter-1, d)
+				}
+				sh.gone, sh.unlisted = false, false
+				same(t, "records", seqsOf(step(t, r)), sequences(1, 3))
+			})
+		})
+	}
+}
+
+// No stream is without a shard, so an empty list says nothing of any of them.
+func TestAnEmptyListIsNobodysEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newService(&stubShard{id: "a", gone: true, unlisted: true})
+		r := s.dial().Open(shardNamed("a"), from(seq(3)))
+		for range 3 * goneAfter {
+			if p, err := tryStep(t, r); standpipe.ClassOf(err) != standpipe.Retryable || p.End {
+				t.Fatalf("page %+v, error %v", p, err)
+			}
+		}
+		s.mu.Lock()
+		s.shards = append(s.shards, &stubShard{id: "b"})
+		s.mu.Unlock()
+		if p := gone(t, r); !p.End {
+			t.Errorf("page %+v", p)
+		}
+	})
+	bubble(t, func(t *testing.T) { // after a page without an iterator
+		s := newService(&stubShard{id: "a", closed: true, unlisted: true})
+		s.noKids = true
+		r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
+		step(t, r)
+		for range 5 {
+			if p, err := tryStep(t, r); standpipe.ClassOf(err) != standpipe.Retryable || p.End {
+				t.Fatalf("page %+v, error %v", p, err)
+			}
 		}
 	})
 }

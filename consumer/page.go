@@ -192,6 +192,12 @@ func (r *Reader) confirmEnd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if len(shards) == 0 {
+		return &standpipe.Error{
+			Class: standpipe.Retryable, Op: "read shard " + string(r.shard.ID),
+			Err: errors.New("the stream lists no shards, which says nothing of the end of this one"),
+		}
+	}
 	self, listed := index(shards)[r.shard.ID]
 	r.closed = !listed || self.Closed
 	r.children = Children(shards, r.shard.ID)
@@ -199,9 +205,14 @@ func (r *Reader) confirmEnd(ctx context.Context) error {
 	return nil
 }
 
-// goneAfter is how often a listed, closed shard may answer "not found" before
-// it is believed to have left: the listing lags behind the trimming.
+// goneAfter is how often in a row a shard that is closed or not listed has to
+// answer "not found" before it is believed to have left. The listing lags behind
+// the trimming and behind the birth of a shard, and an end is for ever.
 const goneAfter = 3
+
+// unknownFor is the least time between two looks at a shard that neither the
+// data calls nor the listing know.
+const unknownFor = 5 * time.Second
 
 // notFound looks closer at an error of class NotFound: a shard that is gone
 // while its stream is there has ended. Every other error is returned as it is.
@@ -214,12 +225,14 @@ func (r *Reader) notFound(ctx context.Context, err error) error {
 		return listErr // NotFound here is the stream's
 	}
 	self, listed := index(shards)[r.shard.ID]
-	r.missing++
-	if listed && (!self.Closed || r.missing < goneAfter) {
-		return &standpipe.Error{
-			Class: standpipe.Retryable, Op: "read shard " + string(r.shard.ID), Err: err,
-			Hint: "the shard is listed but was not found",
-		}
+	if len(shards) > 0 { // no stream is without a shard: an empty list says nothing
+		r.missing++
+	}
+	switch op := "read shard " + string(r.shard.ID); {
+	case listed && (!self.Closed || r.missing < goneAfter):
+		return &standpipe.Error{Class: standpipe.Retryable, Op: op, Err: err, Hint: "the shard is listed but was not found"}
+	case len(shards) == 0 || r.missing < goneAfter:
+		return &standpipe.Error{Class: standpipe.Retryable, Op: op, Err: err, After: unknownFor, Hint: "the shard is neither found nor listed"}
 	}
 	r.children = Children(shards, r.shard.ID)
 	r.gone, r.iterator, r.read = true, "", time.Now()

@@ -33,6 +33,7 @@ type pageTarget struct {
 	guess, room int64  // bytes
 	body        []byte // of the pool; the reader's once the call returned
 	over        int64  // least length of a body that did not fit
+	begun       bool   // the head of the answer was there
 	stock       stockDecoder
 }
 
@@ -56,6 +57,7 @@ func (p *pageProtocol) DeserializeResponse(
 	if !ok || !isPage || resp.StatusCode < 200 || resp.StatusCode >= 300 {
 		return p.ClientProtocol.DeserializeResponse(ctx, schema, types, resp, out)
 	}
+	t.begun = true
 	body, over, err := p.pool.read(resp.Body, resp.ContentLength, t.guess, t.room)
 	if err != nil {
 		return &smithy.DeserializationError{Err: fmt.Errorf("read page: %w", err)}

@@ -180,7 +180,8 @@ const iteratorLife = 285 * time.Second
 // Fetch asks for one page and keeps its body undecoded. It makes one
 // GetRecords call; before it, when there is no iterator or it is too old, one
 // GetShardIterator, and at a doubtful end of the shard one ListShards. Each
-// call has its own deadline of 15 s. A body that would need more than room
+// call has its own deadline of 15 s, longer for a record that is known not to
+// come in that. A body that would need more than room
 // bytes is dropped and *TooLargeError returned. When ctx ends, the error wraps
 // its cause. After the end of the shard Fetch is a mistake and fails.
 func (r *Reader) Fetch(ctx context.Context, room int64) error {
@@ -252,12 +253,15 @@ func (r *Reader) getRecords(ctx context.Context, room int64) error {
 	if r.sizes.limit < maxRecords {
 		in.Limit = aws.Int32(r.sizes.limit)
 	}
-	err := c.once(ctx, "read shard "+string(r.shard.ID), func(ctx context.Context) error {
+	err := c.within(ctx, callTimeout+r.sizes.longer, "read shard "+string(r.shard.ID), func(ctx context.Context) error {
 		_, err := c.api.GetRecords(context.WithValue(ctx, targetKey{}, t), in)
 		return err
 	})
 	if err != nil {
 		c.pool.put(t.body)
+		if t.begun && ctx.Err() == nil {
+			r.sizes.slow()
+		}
 		return err
 	}
 	r.read = time.Now()

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -461,6 +462,44 @@ func TestASilentConnectionEndsAtTheDeadline(t *testing.T) {
 			t.Errorf("error after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// Aim: a link on which a whole page takes longer than a call may is slow, not
+// dead: after an outage hundreds of shards share one, and all of them would ask
+// for the same large page for ever. Method: a body that comes at so many bytes a
+// second.
+func TestAPageThatTheLinkCannotCarryInTimeIsAskedForInParts(t *testing.T) {
+	for name, c := range map[string]struct {
+		records, size, rate int
+		limit               time.Duration
+	}{
+		"small records":           {10_000, 700, 500 << 10, 3 * time.Minute},
+		"large records":           {10, 1 << 20, 200 << 10, 10 * time.Minute},
+		"one of the largest size": {1, 10 << 20, 100 << 10, 30 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				sh := &stubShard{id: "a"}
+				sh.put(c.records, time.Now())
+				for i := range sh.records {
+					sh.records[i].data = bytes.Repeat([]byte("x"), c.size)
+				}
+				r := NewClient(narrow(newService(sh), c.rate), "s", WithSeed(1)).Open(shardNamed("a"), from(standpipe.TrimHorizon))
+				var got []string
+				for began := time.Now(); len(got) < c.records; {
+					if time.Since(began) > c.limit {
+						t.Fatalf("%d of %d records after %v", len(got), c.records, time.Since(began))
+					}
+					p, err := tryStep(t, r)
+					if err != nil && standpipe.ClassOf(err) != standpipe.Retryable {
+						t.Fatal(err)
+					}
+					got = append(got, seqsOf(p)...)
+				}
+				same(t, "records", got, sequences(1, c.records))
+			})
+		})
+	}
 }
 
 func TestThrottlingAndDenialBackOffAndHold(t *testing.T) {

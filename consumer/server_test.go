@@ -412,3 +412,33 @@ func silent(s *service) aws.Config {
 	})
 	return cfg
 }
+
+// narrow is a configuration whose GetRecords answers come at rate bytes a second.
+func narrow(s *service, rate int) aws.Config {
+	cfg := testConfig()
+	cfg.HTTPClient = doFunc(func(req *http.Request) (*http.Response, error) {
+		resp, err := s.Do(req)
+		if err == nil && strings.HasSuffix(req.Header.Get("X-Amz-Target"), "GetRecords") {
+			resp.Body = &trickle{req: req, rest: resp.Body, rate: rate}
+		}
+		return resp, err
+	})
+	return cfg
+}
+
+// A trickle gives a tenth of a second's bytes every tenth of a second.
+type trickle struct {
+	req  *http.Request
+	rest io.ReadCloser
+	rate int
+}
+
+func (b *trickle) Read(p []byte) (int, error) {
+	time.Sleep(time.Second / 10)
+	if err := b.req.Context().Err(); err != nil {
+		return 0, err
+	}
+	return b.rest.Read(p[:min(len(p), b.rate/10)])
+}
+
+func (b *trickle) Close() error { return b.rest.Close() }

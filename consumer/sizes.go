@@ -16,6 +16,9 @@ type sizes struct {
 	pages int     // pages seen
 	whole int64   // room the page that did not fit needs, or 0
 	limit int32   // records to ask for
+	// longer is the time an answer gets beyond callTimeout: one record may be more
+	// than the connection carries in that.
+	longer time.Duration
 }
 
 // tooLarge notes a page that did not fit and says what will.
@@ -23,14 +26,31 @@ func (s *sizes) tooLarge(received, room int64) *TooLargeError {
 	s.whole = MaxPage
 	if room >= MaxPage {
 		if s.limit > 1 {
-			// Larger than any page should be: ask for fewer records at a time.
-			// In steps of eight, for each try costs a page of the shard's bandwidth.
-			s.limit = max(1, s.limit/8)
+			s.fewer() // larger than any page should be
 		} else {
 			s.whole = max(MaxPage, received+received/4)
 		}
 	}
 	return &TooLargeError{Need: s.whole, Room: room, received: received}
+}
+
+// fewer asks for fewer records at a time, in steps of eight, for each try costs
+// a page of the shard's bandwidth.
+func (s *sizes) fewer() { s.limit = max(1, s.limit/8) }
+
+// longerMost bounds one page: 14 MiB of base64 in it are 80 kB/s. A shard that
+// does nothing else for five minutes is given up, and a Fetch may have to list the
+// shards before and to ask for an iterator.
+const longerMost = 3*time.Minute - callTimeout
+
+// slow notes that a page began to come and was not there in time. The same page
+// would take as long again, for ever if the connection is as fast as it gets.
+func (s *sizes) slow() {
+	if s.limit > 1 {
+		s.fewer()
+		return
+	}
+	s.longer = min(2*s.longer+callTimeout, longerMost)
 }
 
 // fits notes the length of a body that was read.
@@ -39,7 +59,7 @@ func (s *sizes) fits(n int64) {
 		s.mean = float64(n)
 	}
 	s.mean += (float64(n) - s.mean) / 4
-	s.last, s.whole = n, 0
+	s.last, s.whole, s.longer = n, 0, 0
 	s.pages++
 	s.limit = min(s.limit*2, maxRecords)
 }

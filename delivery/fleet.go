@@ -42,6 +42,7 @@ type loop struct {
 	opening  chan struct{} // a token per lease that is being taken
 	group    sync.WaitGroup
 	alive    int
+	failed   int             // listings of the leases in a row
 	view     checkpoint.View // as of the last look
 }
 
@@ -85,10 +86,10 @@ func (l *loop) look(ctx context.Context) {
 		roster, err = l.parts.Store.Roster(ctx)
 		return err
 	})
+	if ctx.Err() == nil {
+		l.listed(err)
+	}
 	if err != nil {
-		if ctx.Err() == nil {
-			l.log.Warn("leases could not be listed", zap.Error(err))
-		}
 		return
 	}
 	l.view = l.observer.Look(roster, asked, time.Now())
@@ -110,6 +111,26 @@ func (l *loop) look(ctx context.Context) {
 		}
 	}
 	l.giveUpStalled(ctx, roster)
+}
+
+// listed takes note of how listing the leases went. A worker that may not list
+// them takes nothing over from anybody, though its heart beats.
+func (l *loop) listed(err error) {
+	var lasting error
+	switch standpipe.ClassOf(err) {
+	case standpipe.Denied, standpipe.NotFound, standpipe.Fatal:
+		lasting = fmt.Errorf("the leases cannot be listed: %w", err)
+	}
+	l.mu.Lock()
+	l.unlisted = lasting
+	l.mu.Unlock()
+	if err == nil {
+		l.failed = 0
+		return
+	}
+	if l.failed++; l.failed&(l.failed-1) == 0 { // as in holder.failed
+		l.log.Warn("leases could not be listed", zap.Int("failures", l.failed), zap.Error(err))
+	}
 }
 
 // schedule sets the time of the next look: twice per lease, and when a shard

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -432,6 +433,34 @@ func TestAShardThatMakesNoProgressIsGivenUpAndDeliveredByAnother(t *testing.T) {
 		}
 		r.until("balanced", func() bool { return r.balanced(a, b) })
 		_, _ = a.end(), b.end()
+		r.verify()
+	})
+}
+
+// Aim: a shard that was given up on a single node is delivered by that node, also
+// when the call that it was stuck in comes back and meets the released lease:
+// nobody else can have taken it. Method: a machine that is stopped for ten minutes
+// in the middle of a prepare.
+func TestAShardThatIsGivenUpInTheMiddleOfAWriteIsBegunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		r.events(0, 50)
+		p := r.boot()
+		var stopped atomic.Bool
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op == "prepare" && stopped.CompareAndSwap(false, true) {
+				time.Sleep(10 * time.Minute) // asks no context
+			}
+			return do()
+		})
+		p.run()
+		r.delivered()
+		if n := p.metric("standpipe_leases_given_up_total", ""); n != 1 {
+			t.Errorf("%v shards were given up, the scene needs one", n)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
 		r.verify()
 	})
 }

@@ -96,6 +96,26 @@ func asked(start consumer.Start, stream standpipe.Stream, now time.Time) time.Ti
 	return at.UTC()
 }
 
+// began is the moment LATEST stood for when the delivery began, as far as its
+// leases tell, zero if they do not. A shard that grew out of others may have no
+// ancestor with a lease: a stop can be longer than the life of the generation in
+// between. LATEST of today would skip all that it holds. Where no row says when
+// it began, what arrived after the oldest of their positions is wanted.
+func began(leases []checkpoint.Lease) (at time.Time) {
+	earliest := func(of func(checkpoint.Lease) time.Time) (at time.Time) {
+		for _, l := range leases {
+			if t := of(l); !t.IsZero() && (at.IsZero() || t.Before(at)) {
+				at = t
+			}
+		}
+		return at
+	}
+	if at = earliest(func(l checkpoint.Lease) time.Time { return l.StartTime }); at.IsZero() {
+		at = earliest(func(l checkpoint.Lease) time.Time { return l.Seen })
+	}
+	return at
+}
+
 // births maps the children of ended shards to a time at which they were not
 // there yet: the last record of each parent, or a later look that found the
 // parent open and read. Before it nothing of a child can be missing.

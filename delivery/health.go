@@ -36,8 +36,8 @@ func (w *Worker) turning() error {
 	return nil
 }
 
-// Ready reports why the worker does not deliver: it has not begun, or shards
-// have failed.
+// Ready reports why the worker does not deliver: it has not begun, shards have
+// failed, the stream is not the one that the leases are of, or they cannot be listed.
 func (w *Worker) Ready() error {
 	if !w.begun.Load() {
 		return errors.New("not started yet: the stream, the checkpoint store or the destination has not answered")
@@ -46,6 +46,9 @@ func (w *Worker) Ready() error {
 	if w.pulse.cutOff() {
 		reasons = append(reasons, fmt.Errorf("no heartbeat was stored for %s", w.pulse.silence().Round(time.Second)))
 	}
+	w.mu.Lock()
+	reasons = append(reasons, w.unfit, w.unlisted)
+	w.mu.Unlock()
 	for _, s := range w.Status() {
 		if s.State == StateFailed {
 			reasons = append(reasons, fmt.Errorf("%s: %s", s.Shard, s.Error))

@@ -33,10 +33,30 @@ func (w *Worker) watch(ctx context.Context, changed chan<- struct{}) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := w.refresh(ctx); err != nil && ctx.Err() == nil {
-			w.log.Warn("the stream could not be looked at", zap.Error(err))
+		err := w.refresh(ctx)
+		if ctx.Err() != nil {
+			return
 		}
+		w.looked(err)
 		signal(changed)
+	}
+}
+
+// looked takes note of what a look at the stream came to. Where nothing but a
+// person helps, as with a stream that was made anew, no shard need be left to say so.
+func (w *Worker) looked(err error) {
+	fatal := standpipe.ClassOf(err) == standpipe.Fatal
+	w.mu.Lock()
+	w.unfit = nil
+	if fatal {
+		w.unfit = err
+	}
+	w.mu.Unlock()
+	switch {
+	case fatal:
+		w.log.Error("the stream is not the one to deliver", zap.Error(err))
+	case err != nil:
+		w.log.Warn("the stream could not be looked at", zap.Error(err))
 	}
 }
 
@@ -88,23 +108,9 @@ func (w *Worker) sync(ctx context.Context) error {
 	if err := w.sameStream(leases); err != nil {
 		return err
 	}
-	start := w.settings.Start
-	for _, l := range leases { // a start that was fixed once stays
-		if l.Checkpoint.Sequence == standpipe.AtTimestamp && !l.StartTime.IsZero() {
-			start.Time = l.StartTime
-		}
-	}
-	if start.Position.Sequence == standpipe.Latest {
-		// LATEST is made a time at once: a restart before the first commit
-		// must not skip what arrived meanwhile.
-		start.Position.Sequence = standpipe.AtTimestamp
-		if start.Time.IsZero() {
-			start.Time = time.Now().UTC()
-		}
-	}
-	start.Seen = asked(start, w.Stream(), time.Now())
+	start, grown := w.starts(leases)
 	for _, batch := range generations(missing(listed, leases)) {
-		if err := w.createAll(ctx, batch, start); err != nil {
+		if err := w.createAll(ctx, batch, start, grown); err != nil {
 			return err
 		}
 	}
@@ -112,16 +118,45 @@ func (w *Worker) sync(ctx context.Context) error {
 	return nil
 }
 
+// starts says where a shard begins that is the first of its line, and where one
+// that grew out of others of which nothing is known any more.
+func (w *Worker) starts(leases []checkpoint.Lease) (start, grown consumer.Start) {
+	start = w.settings.Start
+	for _, l := range leases { // a start that was fixed once stays
+		if l.Checkpoint.Sequence == standpipe.AtTimestamp && !l.StartTime.IsZero() {
+			start.Time = l.StartTime
+		}
+	}
+	grown = start
+	if start.Position.Sequence == standpipe.Latest {
+		// LATEST is made a time at once: a restart before the first commit
+		// must not skip what arrived meanwhile.
+		start.Position.Sequence = standpipe.AtTimestamp
+		if start.Time.IsZero() {
+			start.Time = time.Now().UTC()
+		}
+		grown = start
+		if at := began(leases); !at.IsZero() && at.Before(grown.Time) {
+			grown.Time = at
+		}
+	}
+	start.Seen, grown.Seen = asked(start, w.Stream(), time.Now()), asked(grown, w.Stream(), time.Now())
+	return start, grown
+}
+
 // createAll makes the leases of shards none of which is another's parent, a
-// bounded number at a time.
-func (w *Worker) createAll(ctx context.Context, news []newcomer, start consumer.Start) error {
+// bounded number at a time; see starts.
+func (w *Worker) createAll(ctx context.Context, news []newcomer, start, grown consumer.Start) error {
 	tokens := make(chan struct{}, opensAtOnce)
 	errs := make([]error, len(news))
 	var group sync.WaitGroup
 	for n, s := range news {
 		from := start
-		if s.descends {
+		switch {
+		case s.descends:
 			from = consumer.Start{Position: standpipe.Position{Sequence: standpipe.TrimHorizon}}
+		case len(s.Parents) > 0:
+			from = grown
 		}
 		tokens <- struct{}{}
 		group.Go(func() {

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -96,5 +97,33 @@ func TestAnIdleShardThatAnotherOwnsIsLeftWithinALook(t *testing.T) {
 		time.Sleep(20 * time.Second) // the intruder is dead
 		r.until("both are delivered", func() bool { return r.balanced(p) })
 		_ = p.end()
+	})
+}
+
+// Aim: a worker that can beat and cannot list the leases takes nothing over from
+// anybody, which has to be seen from outside. Method: refuse the listing alone.
+func TestAWorkerThatMayNotListTheLeasesIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		p := r.start()
+		r.until("both are delivered", func() bool { return p.held() == 2 })
+		p.gate.refuse(denied("table"), "roster")
+		time.Sleep(10 * time.Minute)
+		if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "403 AccessDenied") {
+			t.Errorf("ready: %v", err)
+		}
+		if n := r.logs.FilterMessage("leases could not be listed").Len(); n == 0 || n > 20 {
+			t.Errorf("%d lines in ten minutes", n)
+		}
+		p.gate.refuse(unavailable("table"), "roster")
+		time.Sleep(10 * time.Second)
+		p.gate.set(nil)
+		time.Sleep(time.Minute)
+		if err := p.Ready(); err != nil {
+			t.Errorf("granted, and not ready: %v", err)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

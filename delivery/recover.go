@@ -85,7 +85,7 @@ func (s *shard) reserveMore(ctx context.Context, want int64) error {
 	held := s.taken
 	s.taken = 0
 	s.parts.Budget.Resize(held, 0)
-	if err := s.parts.Budget.Acquire(ctx, held+want); err != nil {
+	if err := s.acquire(ctx, held+want); err != nil {
 		return err
 	}
 	s.taken = held + want
@@ -138,10 +138,16 @@ func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(e *si
 			return err
 		}
 		ended, err := s.page(ctx, source, room, func(e *sink.Encoder, page *consumer.Page) error {
+			if page.Gap != nil && ordinal > 0 {
+				return trimmed(i, "what follows its record "+page.Gap.After.Sequence, page.Gap.Before)
+			}
 			for k := range page.Records {
 				r := &page.Records[k]
-				if ordinal == 0 && string(r.Sequence) != plan.First {
+				switch {
+				case ordinal == 0 && string(r.Sequence) != plan.First:
 					return trimmed(i, plan.First, string(r.Sequence))
+				case ordinal == plan.Records-1 && !i.Last.AtEnd() && string(r.Sequence) != i.Last.Sequence:
+					return trimmed(i, i.Last.Sequence, string(r.Sequence))
 				}
 				if ordinal < plan.Records {
 					skip := int64(0)
@@ -159,8 +165,13 @@ func (s *shard) reread(ctx context.Context, i Intent, plan Plan, each func(e *si
 			need = large.Need
 			continue
 		}
-		if err != nil && standpipe.ClassOf(err) == standpipe.Fatal {
-			return err
+		if err != nil && ctx.Err() == nil {
+			if err := s.readFailed(err); err != nil {
+				return err
+			}
+		} else if s.state.Holding != "" {
+			s.state.Holding = ""
+			s.publishStatus()
 		}
 		if ended && ordinal < plan.Records {
 			return trimmed(i, plan.First, "the end of the shard")
@@ -193,7 +204,7 @@ func (s *shard) page(ctx context.Context, source Source, room int64, use func(*s
 func trimmed(i Intent, want, got string) error {
 	return &standpipe.Error{
 		Class: standpipe.Fatal, Op: "read flush " + i.ID.String() + " again",
-		Err:  fmt.Errorf("%w: it began with record %s, now %s comes first", ErrTrimmed, want, got),
+		Err:  fmt.Errorf("%w: record %s was to come, now %s comes", ErrTrimmed, want, got),
 		Hint: "objects of a prepared flush are gone and retention has trimmed their records: this is data loss, restore the objects named in the intent",
 	}
 }

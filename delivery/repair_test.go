@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,5 +128,106 @@ func TestARepairThatFailsLeavesNoUploadsAndNoMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.verify()
+	})
+}
+
+// Aim: a repair needs the stream, and whoever waits for it has to see what it
+// waits for. Method: refuse its reads.
+func TestReadsThatARepairIsRefusedShowInTheStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, func(r *rig) { r.settings.Absence.Ambiguous = Republish })
+		r.partly()
+		r.bucket.Abort(func(sink.Upload) bool { return true })
+		p := r.boot()
+		p.gate.refuse(denied("GetRecords"), "GetRecords")
+		p.run()
+		time.Sleep(10 * time.Minute)
+		if s := p.status(shardID(0)); s.State != StateRecovering || !strings.Contains(s.Holding, "403 AccessDenied") {
+			t.Errorf("after ten minutes of refusals the status is %+v", s)
+		}
+		if n := p.metric("standpipe_read_errors_total", ""); n < 4 {
+			t.Errorf("%v failed reads were counted", n)
+		}
+		if n := p.metric("standpipe_leases_given_up_total", ""); n != 0 {
+			t.Errorf("a shard that is held up was given up %v times", n)
+		}
+		p.gate.set(nil)
+		r.delivered()
+		if s := p.status(shardID(0)); s.Holding != "" {
+			t.Errorf("granted, and still holding: %q", s.Holding)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+		r.idle()
+	})
+}
+
+// Aim: a repair takes the records of its range and no others, however long it
+// takes to read them. Method: two pages, and between them an outage of the
+// stream that is longer than its retention; what is there then came later.
+func TestARepairThatRetentionOvertakesHalfWayTakesNoLaterRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, func(r *rig) {
+			r.settings.Limits.Bytes, r.settings.Limits.Age = 1<<30, time.Hour
+			r.settings.Absence.Ambiguous = Republish
+		})
+		r.prefix("data/!{timestamp:yyyy/MM/dd/HH}/")
+		rnd := rand.New(rand.NewPCG(9, 9))
+		time.Sleep(59 * time.Minute)
+		for n := range 16 { // 16 MB in two hours, two pages
+			line := fmt.Sprintf("%d %s", n, noise(rnd, 1<<20))
+			r.put("k", []byte(line), line)
+			if n == 3 {
+				time.Sleep(10 * time.Minute)
+			}
+		}
+		p, published := r.boot(), 0
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op == "publish" {
+				if published++; published == 2 {
+					p.gate.kill()
+					p.stop()
+					return errDead
+				}
+			}
+			return do()
+		})
+		p.run()
+		<-p.done
+		r.bucket.Abort(func(sink.Upload) bool { return true })
+		before := r.lease(shardID(0))
+
+		p = r.boot()
+		var pages atomic.Int64
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op != "GetRecords" || pages.Load() == 0 {
+				err := do()
+				if op == "GetRecords" && err == nil {
+					pages.Add(1)
+				}
+				return err
+			}
+			return unavailable(op)
+		})
+		p.run()
+		r.until("a page is read again", func() bool { return pages.Load() == 1 })
+		time.Sleep(25 * time.Hour)
+		r.events(100, 140)
+		p.gate.set(nil)
+		r.until("the shard fails", func() bool { return p.status(shardID(0)).Error != "" })
+		if e := p.status(shardID(0)).Error; !strings.Contains(e, "data loss") {
+			t.Errorf("error %q", e)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		if after := r.lease(shardID(0)); after.Checkpoint != before.Checkpoint || pendingOf(after) != pendingOf(before) {
+			t.Errorf("the lease was changed from %+v to %+v", before, after)
+		}
+		if n := r.budget.Used(); n != 0 {
+			t.Errorf("%d bytes never given back", n)
+		}
 	})
 }

@@ -225,6 +225,53 @@ func TestLatestIsATimeFixedAtTheFirstStart(t *testing.T) {
 	})
 }
 
+// orphans stops a delivery and reshards twice while it is away, for so long that
+// the generation in between leaves the stream. It returns when the grandchildren,
+// whose parents have neither a lease nor a place in the list, hold records.
+func (r *rig) orphans(p *node) {
+	r.t.Helper()
+	r.events(0, 10)
+	r.delivered()
+	if err := p.end(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.split(string(shardID(0)), "170141183460469231731687303715884105728")
+	r.split(string(shardID(1)), "85070591730234615865843651857942052864")
+	r.split(string(shardID(2)), "255211775190703847597530955573826158592")
+	time.Sleep(26 * time.Hour)
+	r.events(10, 60)
+	time.Sleep(time.Minute)
+}
+
+// Aim: LATEST is for the beginning of a delivery and never for what grew since.
+// Method: grandchildren of the only shard that has a lease.
+func TestALongStopOverTwoReshardsSkipsNothingThatIsThere(t *testing.T) {
+	for name, forget := range map[string]bool{"begun here": false, "taken over from another program": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1, func(r *rig) {
+					r.settings.Start = consumer.Start{Position: standpipe.Position{Sequence: standpipe.Latest}}
+				})
+				p := r.start()
+				r.until("the shard is read", func() bool { return !p.status(shardID(0)).ReadAt.IsZero() })
+				r.orphans(p)
+				if forget { // as a row of KCL: it does not say when it began
+					never := time.Time{}
+					if _, err := r.store.Update(t.Context(), checkpoint.Update{Shard: shardID(0), Set: checkpoint.Change{StartTime: &never}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p = r.start()
+				r.delivered()
+				if err := p.end(); err != nil {
+					t.Fatal(err)
+				}
+				r.verify()
+			})
+		})
+	}
+}
+
 func TestAtTimestampDeliversWhatArrivedFromThenOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 2)
@@ -384,6 +431,29 @@ func TestAStreamRecreatedUnderALiveWorkerStopsItsShardsAndMovesNoCheckpoint(t *t
 		}
 		if after := r.lease(shardID(0)).Checkpoint; after != before {
 			t.Errorf("the checkpoint moved from %s to %s of another stream", before, after)
+		}
+		p.crash()
+	})
+}
+
+// Aim: a worker that has no shard of the stream any more says so, for a person
+// has to act. Method: a stream made anew that has none of the shards in hand.
+func TestAWorkerWhoseStreamWasMadeAnewIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		p := r.start()
+		r.events(0, 10)
+		r.split(string(shardID(0)), "170141183460469231731687303715884105728")
+		r.complete(shardID(0))
+		r.call("DeleteStream", map[string]any{"StreamName": streamName})
+		time.Sleep(time.Minute)
+		r.call("CreateStream", map[string]any{"StreamName": streamName, "ShardCount": 1})
+		for n := range 60 {
+			r.event(100 + n)
+			time.Sleep(10 * time.Second)
+		}
+		if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "Standpipe.Checkpoint.Path") {
+			t.Errorf("ready: %v, delivering nothing of a stream that has records", err)
 		}
 		p.crash()
 	})

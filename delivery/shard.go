@@ -277,18 +277,27 @@ func (s *shard) reserve(reading, working context.Context) (room int64, err error
 		if err := s.deliverSealed(working); err != nil {
 			return 0, err
 		}
-		s.state.Holding = "waiting for memory"
-		s.publishStatus()
-		s.progress.expect(endless)
-		err := s.parts.Budget.Acquire(reading, want)
-		s.progress.expect(0)
-		s.state.Holding = ""
-		if err != nil {
+		if s.acquire(reading, want) != nil {
 			return 0, nil // stopped: the next step drains
 		}
 	}
 	s.taken += want
 	return room, nil
+}
+
+// acquire waits for n bytes of the budget, for as long as it takes: it is
+// others that have to give them back.
+func (s *shard) acquire(ctx context.Context, n int64) error {
+	if s.parts.Budget.TryAcquire(n) {
+		return nil
+	}
+	s.state.Holding = "waiting for memory"
+	s.publishStatus()
+	s.progress.expect(endless)
+	defer s.progress.expect(0)
+	err := s.parts.Budget.Acquire(ctx, n)
+	s.state.Holding = ""
+	return err
 }
 
 // fetch reads one page. Failing reads are the source's to pace: they only mean

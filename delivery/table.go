@@ -111,7 +111,8 @@ func (w *Worker) landed(f finish) {
 	defer w.mu.Unlock()
 	r := w.shards[f.shard]
 	r.last = *r.shard.status.Load()
-	r.last.Buffered = 0 // given back, however it ended
+	r.last.Buffered = 0   // given back, however it ended
+	released := r.givenUp // by us, whatever its goroutine makes of it
 	r.shard, r.givenUp, r.taken, r.handing, r.to = nil, false, false, false, ""
 	w.metrics.forget(f.shard)
 	log := w.log.With(zap.String("shard", string(f.shard)), zap.String("reason", string(f.reason)))
@@ -124,7 +125,7 @@ func (w *Worker) landed(f finish) {
 		log.Debug("not taken", zap.Error(f.err))
 	case f.reason == standpipe.StopShardEnd:
 	case f.reason == standpipe.StopLeaseLost:
-		r.lost = w.settings.Lease.Duration == 0
+		r.lost = w.settings.Lease.Duration == 0 && !released
 		log.Warn("lease lost")
 	case f.reason == standpipe.StopFailed:
 		if r.last.Checkpoint != r.from {

@@ -40,9 +40,14 @@ type Adoption struct {
 	Refusal string
 	// Skip is why there is nothing to do.
 	Skip string
+	// New: the application has removed the row, and it is made again.
+	New bool
 }
 
-// Adopt says what becomes of every row. It changes nothing.
+// Adopt says what becomes of every row, and of the shards that the application
+// is done with and whose rows it has removed: those come first, or a crash in
+// between would leave them looking like shards that nobody has read. It changes
+// nothing.
 func Adopt(rows []Row, source Source, c Choices) []Adoption {
 	all := make([]Adoption, 0, len(rows))
 	for _, row := range rows {
@@ -50,7 +55,52 @@ func Adopt(rows []Row, source Source, c Choices) []Adoption {
 		a.decide(source, c)
 		all = append(all, a)
 	}
-	return all
+	return append(removed(all, source, c), all...)
+}
+
+// removed are the shards without a row of which a descendant has begun. KCL
+// begins a shard when its parents have ended, and removes their rows once all of
+// their children have begun, long before the shards leave the stream.
+func removed(all []Adoption, source Source, c Choices) (done []Adoption) {
+	rows := map[standpipe.ShardID]checkpoint.Lease{}
+	for _, a := range all {
+		if a.Skip == "" || a.Row.Ours {
+			rows[a.Row.Lease.Shard] = a.Row.Lease
+		}
+	}
+	children := map[standpipe.ShardID][]standpipe.ShardID{}
+	for _, s := range source.Shards {
+		for _, p := range s.Parents {
+			children[p] = append(children[p], s.ID)
+		}
+	}
+	memo := map[standpipe.ShardID]bool{}
+	var begun func(id standpipe.ShardID) bool
+	begun = func(id standpipe.ShardID) bool {
+		if l, there := rows[id]; there {
+			return !l.Checkpoint.AtStart()
+		}
+		b, known := memo[id]
+		if !known {
+			memo[id] = false // a listing has no cycle; a damaged one must not hang us
+			b = slices.ContainsFunc(children[id], begun)
+			memo[id] = b
+		}
+		return b
+	}
+	for _, s := range source.Shards {
+		if _, there := rows[s.ID]; there || !begun(s.ID) {
+			continue
+		}
+		a := Adoption{New: true, Lease: checkpoint.Lease{
+			Shard: s.ID, Checkpoint: standpipe.Position{Sequence: standpipe.ShardEnd}, Parents: s.Parents, Children: children[s.ID],
+			HashStart: s.HashStart, HashEnd: s.HashEnd, Incarnation: c.Incarnation(), StreamCreated: source.Created.UTC(),
+		}}
+		a.Row = Row{Key: string(s.ID), Lease: a.Lease}
+		a.note("done, for its children have begun: the application has removed its row")
+		done = append(done, a)
+	}
+	return done
 }
 
 func (a *Adoption) decide(source Source, c Choices) {
@@ -168,10 +218,15 @@ func (a *Adoption) refuse(format string, args ...any) {
 func (a Adoption) InPlace(write string) Rewrite {
 	l := a.Lease
 	set := EncodeLease(l)
+	set[Write] = S(write)
+	if a.New {
+		delete(set, Key)
+		delete(set, Counter)
+		return Rewrite{Key: a.Row.Key, Set: set}
+	}
 	for _, name := range []string{Key, Counter, Owner, Switches} {
 		delete(set, name)
 	}
-	set[Write] = S(write)
 	r := Rewrite{Key: a.Row.Key, Counter: &l.Counter, Set: set, Remove: []string{Owner, HandOffOwner, PendingSeq, PendingSub, PendingData, Seen, Successor}}
 	if set[StartTime] == nil {
 		r.Remove = append(r.Remove, StartTime)

@@ -191,6 +191,60 @@ func TestWhatBecomesOfEachKindOfRow(t *testing.T) {
 	}
 }
 
+// Aim: what the application is done with is not delivered again. KCL removes the
+// row of a shard when its children have begun, and the shard stays in the stream
+// for as long as the retention. Method: shards whose children's rows say how far
+// the application was, or do not.
+func TestAShardWhoseRowTheApplicationRemovedIsDone(t *testing.T) {
+	id := func(n int) standpipe.ShardID { return standpipe.ShardID(fmt.Sprintf("shardId-%012d", n)) }
+	shard := func(n int, parents ...int) (s standpipe.Shard) {
+		s = standpipe.Shard{ID: id(n), HashStart: "0", HashEnd: "99"}
+		for _, p := range parents {
+			s.Parents = append(s.Parents, id(p))
+		}
+		return s
+	}
+	from := source()
+	// 0 → 1, 2; 2 + 3 → 4 → 5; 6 → 7; 8 → 9, 10; 11
+	from.Shards = []standpipe.Shard{
+		shard(0), shard(1, 0), shard(2, 0), shard(3), shard(4, 2, 3), shard(5, 4), shard(6), shard(7, 6), shard(8), shard(9, 8), shard(10, 8), shard(11),
+	}
+	items := []kcl.Item{
+		row(string(id(1))),
+		row(string(id(5)), kcl.Checkpoint, "SHARD_END"),          // 0, 2, 3 and 4 have no rows
+		row(string(id(7)), kcl.Checkpoint, "TRIM_HORIZON"),       // nobody knows of 6
+		row(string(id(8)), kcl.Checkpoint, "SHARD_END"),          // its children have none yet
+		row("123456789012:other:1:" + string(id(11)+"00000000")), // another stream's
+	}
+	for _, inPlace := range []bool{false, true} {
+		if inPlace { // in the second run after one that broke off
+			items[0][kcl.Write] = kcl.S("id")
+		}
+		var done []standpipe.ShardID
+		plan := kcl.Adopt(kcl.Rows(items), from, kcl.Choices{InPlace: inPlace, Incarnation: func() string { return "inc" }})
+		for n, a := range plan {
+			if !a.New {
+				continue
+			}
+			if n != len(done) {
+				t.Error("a crash after other rows would leave a shard that nobody knows to be done")
+			}
+			done = append(done, a.Lease.Shard)
+			if l := a.Lease; !l.Checkpoint.AtEnd() || l.Incarnation != "inc" || !l.StreamCreated.Equal(created) || l.HashEnd != "99" || len(a.Notes) == 0 || a.Refusal != "" {
+				t.Errorf("%+v", a)
+			}
+			r := a.InPlace("id")
+			if r.Counter != nil || r.Key != string(a.Lease.Shard) || r.Set[kcl.Write] == nil || r.Set[kcl.Key] != nil || r.Set[kcl.Counter] != nil || r.Set[kcl.Switches] == nil || len(r.Remove) > 0 {
+				t.Errorf("rewrite %+v", r)
+			}
+		}
+		slices.Sort(done)
+		if want := []standpipe.ShardID{id(0), id(2), id(3), id(4)}; !slices.Equal(done, want) {
+			t.Errorf("in place %v: done are %v, want %v", inPlace, done, want)
+		}
+	}
+}
+
 // Rows that are no leases are nobody's business.
 func TestOtherRowsOfTheTableAreNoLeases(t *testing.T) {
 	worker := row(kcl.WorkerKey("w"), kcl.Worker, "w")
