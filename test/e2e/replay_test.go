@@ -292,9 +292,7 @@ func TestCheckpointsAreMovedOnlyWhileNothingRuns(t *testing.T) {
 		t.Errorf("without --yes: %s", out.stderr)
 	}
 	p := d.Start(t)
-	if _, err := p.WaitLine(limited(t, testLimit), `"msg":"started"`); err != nil {
-		t.Fatal(err)
-	}
+	started(t, p)
 	for _, args := range [][]string{append(set, "--yes"), {"checkpoint", "export", "-c", d.Config}, {"run", "-c", d.Config, "--from", "trim_horizon"}} {
 		if out := s.command(t, d, args...); out.code == 0 || !strings.Contains(out.stderr, "another process is using it") {
 			t.Errorf("%v beside a running standpipe: exit code %d\n%s", args, out.code, out.stderr)
