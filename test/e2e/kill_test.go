@@ -62,14 +62,15 @@ func TestKill9OfTheWholeLocalStackLosesNothing(t *testing.T) {
 	moments := harness.Moments(t, kills, killAfter)
 	producer := &harness.Producer{Stream: stream, BytesPerSecond: spread(load, moments), Repeat: true}
 	produced := producing(t, producer, harness.Pack(input))
-	err := harness.KillAt(t, nil, moments, func() *harness.Process {
-		p, _ := harness.StartLocal(t, program, dir, flags...)
+	start := func() *harness.Process {
+		s3Ended(t, e) // or its port is taken still
+		p, e = harness.StartLocal(t, program, dir, flags...)
 		return p
-	}, func(int) error { return nil })
-	if err != nil {
+	}
+	if err := harness.KillAt(t, nil, moments, start, func(int) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	p, e = harness.StartLocal(t, program, dir, flags...)
+	start()
 	produced()
 
 	contents, err := stream.Contents(limited(t, testLimit))
