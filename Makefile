@@ -38,7 +38,7 @@ unit: ## Run the tests of all packages but the end-to-end ones. About a minute.
 	$(call with_skips,set +e; $(GO) test $(PACKAGES))
 
 race: ## Run the unit tests under the race detector.
-	$(call with_skips,set +e; $(GO) test -race $(PACKAGES))
+	$(call with_skips,set +e; $(GO) test -race -timeout 30m $(PACKAGES))
 
 lint: vet ## Run go vet, staticcheck and gofumpt, in the versions of tools/go.mod.
 	$(TOOL) staticcheck ./...

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -77,17 +77,6 @@ func startRedis(t *testing.T, port string) *harness.Process {
 	return p
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 type outcome struct {
 	all []jobs.Slice
 	err error
@@ -95,7 +84,7 @@ type outcome struct {
 
 // Redis is killed in the middle, and comes back empty.
 func TestMachinesShareAJobAndEachHasTheWholeReport(t *testing.T) {
-	port := freePort(t)
+	port := strconv.Itoa(harness.FreePort(t))
 	redis := startRedis(t, port)
 	_, place := aFleet(t)
 	place = "redis://127.0.0.1:" + port + strings.TrimLeft(strings.TrimPrefix(place, "redis://127.0.0.1:"), "0123456789")

@@ -109,7 +109,7 @@ func TestARequestUnderWayIsAnsweredBeforeTheStop(t *testing.T) {
 				client.TLSClientConfig = lender.Client().Transport.(*http.Transport).TLSClientConfig
 				scheme = "https"
 			}
-			s := serve(t, srv, long)
+			s := serve(t, srv, time.Minute)
 			defer client.CloseIdleConnections()
 			got := make(chan string, 1)
 			go func() { got <- get(client, scheme+"://"+s.addr) }()

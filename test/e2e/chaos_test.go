@@ -250,7 +250,9 @@ func (r *resharder) step(ctx context.Context) error {
 	const half = 0.75 / chaosShards
 	wide := slices.DeleteFunc(slices.Clone(open), func(s types.Shard) bool { return harness.Width(s) < half })
 	narrow := slices.DeleteFunc(open, func(s types.Shard) bool { return harness.Width(s) >= half })
-	if len(narrow) > 2 && r.random.IntN(2) == 0 {
+	// Chance alone would split them all in one run of a hundred. Then there are
+	// neighbours: narrow ones are all there is.
+	if len(wide) == 0 || len(narrow) > 2 && r.random.IntN(2) == 0 {
 		if err := r.stream.MergeOf(ctx, narrow); !errors.Is(err, harness.ErrNoNeighbours) {
 			r.merges++
 			return err

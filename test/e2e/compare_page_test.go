@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
@@ -75,7 +76,8 @@ func reports(t *testing.T) map[string]string {
 // nothing is refused by the page's own policy. STANDPIPE_SCREENSHOTS names a
 // folder that keeps the pictures, for people to look at.
 func TestTheHTMLReportInARealBrowser(t *testing.T) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser(t)), chromedp.NoSandbox)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser(t)), chromedp.NoSandbox,
+		chromedp.WSURLReadTimeout(2*time.Minute)) // it has 20 s, and a busy machine may need them
 	allocator, cancel := chromedp.NewExecAllocator(limited(t, testLimit), options...)
 	defer cancel()
 	for name, file := range reports(t) {

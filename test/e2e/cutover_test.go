@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,7 +127,7 @@ func TestTheGuideFromFirehoseToStandpipeIsTrue(t *testing.T) {
 	}
 	steps = steps[1:]
 
-	dir, page := t.TempDir(), freeAddress(t)
+	dir, page := t.TempDir(), fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t))
 	_, e := harness.StartLocal(t, program, filepath.Join(dir, ".standpipe"), "--no-delivery")
 	// Another port, for whoever has a standpipe running; and no need to wait.
 	changed := strings.NewReplacer("127.0.0.1:9410", page, "IntervalInSeconds: 5", "IntervalInSeconds: 1")
@@ -198,15 +197,4 @@ func (s step) followed(t *testing.T, dir string, n int) bool {
 func pattern(line string) *regexp.Regexp {
 	p := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(line)), "…", ".*")
 	return regexp.MustCompile(`(?m)^\s*` + p + `\s*$`)
-}
-
-// freeAddress is one that nobody listens on now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

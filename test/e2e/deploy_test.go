@@ -49,15 +49,10 @@ func cfnLint(t *testing.T) string {
 	sum := sha256.Sum256(requirements)
 	dir := filepath.Join(node.Cache(t), "cfnlint-"+hex.EncodeToString(sum[:8]))
 	err = node.Once(dir+".whole", func(tmp string) error {
-		for _, args := range [][]string{
-			{python, "-m", "venv", "--clear", dir},
-			{filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-deps", "-r", filepath.Join("cfnlint", "requirements.txt")},
-		} {
-			if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-				return fmt.Errorf("%q: %w\n%s", args, err, out)
-			}
+		if out, err := exec.Command(python, "-m", "venv", "--clear", dir).CombinedOutput(); err != nil {
+			return fmt.Errorf("python3 -m venv: %w\n%s", err, out)
 		}
-		return nil
+		return node.Fetch(t, ".", nil, filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--quiet", "--no-deps", "-r", filepath.Join("cfnlint", "requirements.txt"))
 	})
 	if err != nil {
 		t.Fatalf("install cfn-lint: %v", err)

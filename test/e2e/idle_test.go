@@ -24,6 +24,9 @@ const (
 	// To the store: a heartbeat and a look at the table every few seconds. A call
 	// for each shard would be a thousand.
 	idleStore = 45
+	// A stop gives a thousand leases back, and how fast dynalite writes those is
+	// the machine's affair: the limit is DrainTimeout's default and ten seconds.
+	idleStop = 2 * time.Minute
 )
 
 // The bill of an idle fleet is its calls: they must follow the heartbeats, not
@@ -48,7 +51,7 @@ func TestAThousandIdleShardsStayWithinTheBudgetOfCalls(t *testing.T) {
 	}
 	t.Logf("calls until every shard was read once: Kinesis %v, store %v", reads.Calls(), calls.now())
 
-	before, stored := reads.Calls(), calls.now()
+	begun, before, stored := time.Now(), reads.Calls(), calls.now()
 	timer := time.NewTimer(idleWindow)
 	select {
 	case <-timer.C:
@@ -56,25 +59,29 @@ func TestAThousandIdleShardsStayWithinTheBudgetOfCalls(t *testing.T) {
 		t.Fatal("the worker has ended")
 	}
 	kinesis, store := less(reads.Calls(), before), less(calls.now(), stored)
-	t.Logf("calls in %v: Kinesis %v, store %v", idleWindow, kinesis, store)
-	if n := kinesis["GetRecords"]; n > idleReads {
-		t.Errorf("%d GetRecords in %v, budget %d", n, idleWindow, idleReads)
+	took := time.Since(begun) // the timer may be late
+	within := func(budget int) int { return int(float64(budget) * took.Seconds() / idleWindow.Seconds()) }
+	t.Logf("calls in %v: Kinesis %v, store %v", took, kinesis, store)
+	if n := kinesis["GetRecords"]; n > within(idleReads) {
+		t.Errorf("%d GetRecords in %v, budget %d", n, took, within(idleReads))
 	} else if n < idleReads/4 {
-		t.Errorf("%d GetRecords in %v: the shards are not read", n, idleWindow)
+		t.Errorf("%d GetRecords in %v: the shards are not read", n, took)
 	}
 	delete(kinesis, "GetRecords")
-	if n := total(kinesis); n > idleControl {
-		t.Errorf("%d other calls to Kinesis, budget %d: %v", n, idleControl, kinesis)
+	if n := total(kinesis); n > within(idleControl) {
+		t.Errorf("%d other calls to Kinesis, budget %d: %v", n, within(idleControl), kinesis)
 	}
-	if n := total(store); n > idleStore {
-		t.Errorf("%d calls to the store, budget %d: %v", n, idleStore, store)
+	if n := total(store); n > within(idleStore) {
+		t.Errorf("%d calls to the store, budget %d: %v", n, within(idleStore), store)
 	}
 	if n := reads.Most(time.Second); n > readsPerSecond {
 		t.Errorf("%d reads of one shard within a second, Kinesis allows %d", n, readsPerSecond)
 	}
-	if _, err := w.Stop(stopLimit); err != nil {
+	stopped, err := w.Stop(idleStop)
+	if err != nil {
 		t.Error(err)
 	}
+	t.Logf("stopped in %v", stopped.Round(time.Millisecond))
 }
 
 // callCounts counts the calls of each operation.

@@ -13,12 +13,14 @@ const (
 	killLoad   = 50 << 20
 	killAfter  = 2500 * time.Millisecond // at most, after each start
 	killFruits = 5                       // kills after which something new must be visible
+	killRounds = 3                       // at most, for those on a machine where fewer were
 )
 
 // 50 MB flow while the process is killed 30 times at random moments, half of
 // them in the middle of a request that writes to S3. Whatever it was doing, at the
 // end every line is there once. After each kill the bucket is looked at: an
-// object once visible stays what it is.
+// object once visible stays what it is. Where the machine is too slow to
+// deliver anything between most kills there are more, which wait for it.
 func TestKill9LosesNoLineAndDeliversNoneTwice(t *testing.T) {
 	eachStack(t, func(t *testing.T, s *stack) {
 		wire := harness.NewTripwire(t, s.endpoints.S3)
@@ -30,8 +32,11 @@ func TestKill9LosesNoLineAndDeliversNoneTwice(t *testing.T) {
 		produced := producing(t, &harness.Producer{Stream: stream, BytesPerSecond: spread(killLoad, moments)}, harness.Pack(input))
 
 		look := fruits{archive: archive}
-		if err := harness.KillAt(t, wire, moments, func() *harness.Process { return delivery.Start(t) }, look.after(t)); err != nil {
-			t.Fatal(err)
+		for round := 0; round == 0 || look.grown < killFruits && round <= killRounds; round++ {
+			if err := harness.KillAt(t, wire, moments, func() *harness.Process { return delivery.Start(t) }, look.after(t)); err != nil {
+				t.Fatal(err)
+			}
+			moments = patient(moments)
 		}
 		produced()
 		settle(t, delivery.Start(t), archive, harness.Multiset(input))
@@ -62,14 +67,15 @@ func TestKill9OfTheWholeLocalStackLosesNothing(t *testing.T) {
 	moments := harness.Moments(t, kills, killAfter)
 	producer := &harness.Producer{Stream: stream, BytesPerSecond: spread(load, moments), Repeat: true}
 	produced := producing(t, producer, harness.Pack(input))
-	err := harness.KillAt(t, nil, moments, func() *harness.Process {
-		p, _ := harness.StartLocal(t, program, dir, flags...)
+	start := func() *harness.Process {
+		s3Ended(t, e) // or its port is taken still
+		p, e = harness.StartLocal(t, program, dir, flags...)
 		return p
-	}, func(int) error { return nil })
-	if err != nil {
+	}
+	if err := harness.KillAt(t, nil, moments, start, func(int) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	p, e = harness.StartLocal(t, program, dir, flags...)
+	start()
 	produced()
 
 	contents, err := stream.Contents(limited(t, testLimit))
@@ -96,6 +102,18 @@ func TestKill9OfTheWholeLocalStackLosesNothing(t *testing.T) {
 	}
 }
 
+// patient are the moments that are no time but a request, however long that takes
+// to come.
+func patient(moments []harness.Moment) (all []harness.Moment) {
+	for _, m := range moments {
+		if m.Write > 0 {
+			m.Wait = time.Minute
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
 // spread is the rate at which size bytes last as long as the kill loop.
 func spread(size int, moments []harness.Moment) int {
 	var total time.Duration
@@ -109,6 +127,7 @@ func spread(size int, moments []harness.Moment) int {
 // nothing is ever delivered would prove nothing.
 type fruits struct {
 	archive *harness.Archive
+	kills   int
 	objects int
 	grown   int
 }
@@ -118,6 +137,7 @@ func (f *fruits) after(t *testing.T) func(int) error {
 		if err := f.archive.Refresh(limited(t, testLimit)); err != nil {
 			return err
 		}
+		f.kills++
 		if n := len(f.archive.Keys()); n > f.objects {
 			f.objects = n
 			f.grown++
@@ -128,7 +148,7 @@ func (f *fruits) after(t *testing.T) func(int) error {
 
 func (f *fruits) judge(t *testing.T) {
 	t.Helper()
-	t.Logf("something new was visible after %d of %d kills, %d objects before the last start", f.grown, kills, f.objects)
+	t.Logf("something new was visible after %d of %d kills, %d objects before the last start", f.grown, f.kills, f.objects)
 	if f.grown < killFruits {
 		t.Errorf("something new was visible after only %d kills: the loop killed too early to prove anything", f.grown)
 	}

@@ -131,8 +131,17 @@ func TestLocalLeavesNoS3ServerBehindAndStartsAgain(t *testing.T) {
 	flags := []string{"--kinesis-addr", fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t)), "--s3-addr", fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t))}
 	p, e := harness.StartLocal(t, program, dir, flags...)
 	p.Crash()
-	// The kernel kills the child after the parent, and closes what a process held in
-	// an order of its own: a closed connection would not tell of a closed listener.
+	s3Ended(t, e)
+	p, _ = harness.StartLocal(t, program, dir, flags...)
+	stop(t, p)
+}
+
+// s3Ended waits until the S3 server of a `standpipe local` that was killed is
+// gone too. The kernel kills the child after the parent, and closes what a process
+// held in an order of its own: a closed connection would not tell of a closed
+// listener.
+func s3Ended(t *testing.T, e harness.Endpoints) {
+	t.Helper()
 	err := harness.Poll(limited(t, stopLimit), "the end of the S3 server", func() error {
 		c, err := net.Dial("tcp", strings.TrimPrefix(e.S3, "http://"))
 		if err == nil {
@@ -144,6 +153,4 @@ func TestLocalLeavesNoS3ServerBehindAndStartsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, _ = harness.StartLocal(t, program, dir, flags...)
-	stop(t, p)
 }

@@ -292,9 +292,7 @@ func TestCheckpointsAreMovedOnlyWhileNothingRuns(t *testing.T) {
 		t.Errorf("without --yes: %s", out.stderr)
 	}
 	p := d.Start(t)
-	if _, err := p.WaitLine(limited(t, testLimit), `"msg":"started"`); err != nil {
-		t.Fatal(err)
-	}
+	started(t, p)
 	for _, args := range [][]string{append(set, "--yes"), {"checkpoint", "export", "-c", d.Config}, {"run", "-c", d.Config, "--from", "trim_horizon"}} {
 		if out := s.command(t, d, args...); out.code == 0 || !strings.Contains(out.stderr, "another process is using it") {
 			t.Errorf("%v beside a running standpipe: exit code %d\n%s", args, out.code, out.stderr)
@@ -330,7 +328,8 @@ func TestCheckpointsAreMovedOnlyWhileNothingRuns(t *testing.T) {
 
 // freshness samples how old the oldest undelivered record of a running
 // standpipe is, until the channel is closed, and returns the mean in seconds.
-func freshness(t *testing.T, address string, until <-chan struct{}) float64 {
+// What the machine stood still while a record waited is not standpipe's.
+func freshness(t *testing.T, address string, stall *harness.Stall, until <-chan struct{}) float64 {
 	t.Helper()
 	var sum float64
 	var n int
@@ -357,7 +356,9 @@ func freshness(t *testing.T, address string, until <-chan struct{}) float64 {
 				t.Fatal(err)
 			}
 			if report.Freshness != nil {
-				sum, n = sum+*report.Freshness, n+1
+				now, age := time.Now(), *report.Freshness
+				stood := stall.Within(now.Add(-time.Duration(age*float64(time.Second))), now)
+				sum, n = sum+age-stood.Seconds(), n+1
 			}
 		}
 	}
@@ -390,11 +391,13 @@ func TestAReplayLeavesTheLiveReaderItsFreshness(t *testing.T) {
 	produced := producing(t, &harness.Producer{Stream: stream, BytesPerSecond: 512 << 10}, harness.Pack(load))
 	alone := make(chan struct{})
 	time.AfterFunc(8*time.Second, func() { close(alone) })
-	without := freshness(t, line.Status, alone)
+	stall := harness.NewStall()
+	defer stall.Stop()
+	without := freshness(t, line.Status, stall, alone)
 
 	cmd := s.begin(t.Context(), t, d, "replay", "-c", d.Config, "--from", "TRIM_HORIZON", "--to", "9s", "--to-prefix", "yesterday/")
 	replaying := harness.Start(t, "standpipe replay", cmd)
-	with := freshness(t, line.Status, replaying.Done())
+	with := freshness(t, line.Status, stall, replaying.Done())
 	if replaying.ExitCode() != 0 {
 		t.Fatalf("replay ended with exit code %d", replaying.ExitCode())
 	}

@@ -77,11 +77,7 @@ func limited(t *testing.T, limit time.Duration) context.Context {
 // what is there then: stopping must add nothing.
 func settle(t *testing.T, p *harness.Process, a *harness.Archive, want *harness.Lines) {
 	t.Helper()
-	// Everything may be there already: a SIGTERM in the first milliseconds of a
-	// process meets no handler yet and ends it as the kernel does.
-	if _, err := p.WaitLine(limited(t, testLimit), `"msg":"started"`); err != nil {
-		t.Fatal(err)
-	}
+	started(t, p) // everything may be there already
 	if err := a.Await(limited(t, deliverLimit), p, want.Digest.Lines); err != nil {
 		t.Error(err)
 	}
@@ -91,6 +87,16 @@ func settle(t *testing.T, p *harness.Process, a *harness.Archive, want *harness.
 	}
 	if d := harness.Diff(want, a.Lines()); d != "" {
 		t.Fatalf("the archive differs from what was produced: %s", d)
+	}
+}
+
+// started waits until a `standpipe run` says so: a SIGTERM in the first
+// milliseconds of a process, or seconds where others are busy, meets no handler
+// yet and ends it as the kernel does.
+func started(t *testing.T, p *harness.Process) {
+	t.Helper()
+	if _, err := p.WaitLine(limited(t, testLimit), `"msg":"started"`); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -19,7 +19,8 @@ func TestSIGTERMUnderLoadStopsCleanlyAndTheNextStartRepeatsNothing(t *testing.T)
 		produced := producing(t, &harness.Producer{Stream: stream, BytesPerSecond: spread(load, moments)}, harness.Pack(input))
 		for _, m := range moments {
 			p := delivery.Start(t)
-			timer := time.NewTimer(m.Wait + time.Second)
+			started(t, p)
+			timer := time.NewTimer(m.Wait)
 			select {
 			case <-timer.C:
 			case <-p.Done():

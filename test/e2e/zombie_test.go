@@ -65,12 +65,18 @@ func zombie(t *testing.T, name string, catch func(*harness.Worker) *harness.Catc
 		t.Fatal(err)
 	}
 
-	caught := catch(a)
+	// Whoever has the shard: on a machine that stood still it is b by now.
+	caught, other := catch(a), catch(b)
 	select {
 	case <-caught.Held:
+	case <-other.Held:
+		a, b, caught, other = b, a, other, caught
 	case <-ctx.Done():
 		t.Fatal("the request that was to be held never came")
 	}
+	b.OnStore.Forget(other)
+	b.OnS3.Forget(other)
+	other.Release()
 	a.Process().Pause()
 	// More than was in the stream at this moment: it cannot have been a's.
 	lines, _ := f.load.Ledger.Acknowledged()

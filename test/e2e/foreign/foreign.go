@@ -81,7 +81,7 @@ func python(t testing.TB) string {
 		if err := do(tmp, interpreter, "-m", "venv", "venv"); err != nil {
 			return err
 		}
-		return do(tmp, filepath.Join(tmp, "venv", "bin", "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.txt")
+		return node.Fetch(t, tmp, nil, filepath.Join(tmp, "venv", "bin", "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", "requirements.txt")
 	})
 }
 
@@ -92,7 +92,7 @@ func jars(t testing.TB) string {
 	need.Program(t, "java")
 	maven := need.Program(t, "mvn")
 	return install(t, folder(t, "jars", "pom.xml", "jars.sha256", "Encode.java"), func(tmp string) error {
-		err := do(tmp, maven, "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DoutputDirectory="+filepath.Join(tmp, "jars"))
+		err := node.Fetch(t, tmp, nil, maven, "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DoutputDirectory="+filepath.Join(tmp, "jars"))
 		if err != nil {
 			return err
 		}

@@ -63,7 +63,9 @@ func s3Client(endpoint, key, secret string) *s3.Client {
 type memoryBody struct{ client *http.Client }
 
 func newMemoryBody() memoryBody {
-	transport := &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 10 * time.Second}
+	// The servers that run in Node give an idle connection up after five seconds. A
+	// request that meets that gets no answer, and what is not repeated has failed.
+	transport := &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 3 * time.Second}
 	return memoryBody{client: &http.Client{Transport: transport, Timeout: 60 * time.Second}}
 }
 

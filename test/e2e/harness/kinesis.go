@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,18 +126,33 @@ func Trim(ctx context.Context, admin, stream, shard string, before time.Time) er
 	return nil
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that was free a moment ago.
+// ports are those that FreePort has given away, in this test binary.
+var ports sync.Map
+
+// FreePort returns a TCP port of 127.0.0.1 for somebody who will listen there
+// later. It is one of those that the kernel gives to nobody by itself (Linux
+// begins at 32768, others above), so that neither a server on port 0 nor a
+// client, of the test binary beside this one, can have it meanwhile.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	const first, last = 12_000, 32_000
+	random := rand.New(rand.NewPCG(randomSeed(t), 0))
+	for range 1000 {
+		port := first + random.IntN(last-first)
+		if _, given := ports.LoadOrStore(port, true); given {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue // somebody has it
+		}
+		if err := l.Close(); err != nil {
+			t.Fatalf("free port %d again: %v", port, err)
+		}
+		return port
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatalf("free port %d again: %v", port, err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // get says nil when the address answers with a 2xx.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,15 +101,19 @@ func TestABlackHoleHoldsARequestUntilItEnds(t *testing.T) {
 	l := newLinked(t)
 	l.wants(t, "before")
 	l.Set(Fault{BlackHole: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := l.post(ctx, "late"); err == nil {
+	// The client gives up a moment after all of it is on its way.
+	asked := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { time.AfterFunc(100*time.Millisecond, cancel) },
+	})
+	if _, err := l.post(asked, "late"); err == nil {
 		t.Fatal("a request came through")
 	}
 	if n := l.done.Load(); n != 1 {
 		t.Fatalf("the server was asked %d times, want once", n)
 	}
-	// The client has given up and closed; its request arrives all the same.
+	// The client has closed; its request arrives all the same.
 	l.Set(Fault{})
 	l.did(t, 2)
 	l.wants(t, "after")

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Idle connections of the SDK's clients close by themselves after 10 s.
+// Idle connections of the SDK's clients close by themselves after seconds.
 func TestMain(m *testing.M) {
 	if mode := os.Getenv("HARNESS_CHILD"); mode != "" {
 		child(mode)

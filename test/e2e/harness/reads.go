@@ -126,20 +126,28 @@ func (r *Reads) Readers(since time.Time) map[string]int {
 	return readers
 }
 
-// Longest is the longest time between two reads of a shard that ended between
-// two moments, or has not ended by then, by shard.
-func (r *Reads) Longest(from, to time.Time) map[string]time.Duration {
+// A Pause is the time between two reads of a shard. Stood is how much of it the
+// machine stood still.
+type Pause struct{ Lasted, Stood time.Duration }
+
+// Own is what of a pause is not the machine's.
+func (p Pause) Own() time.Duration { return p.Lasted - p.Stood }
+
+// Longest is the longest pause of its own between two reads of a shard that
+// ended between two moments, or has not ended by then, by shard.
+func (r *Reads) Longest(from, to time.Time, stall *Stall) map[string]Pause {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	longest := map[string]time.Duration{}
+	longest := map[string]Pause{}
 	for shard, reads := range r.reads {
 		for i, read := range reads {
 			next := to
 			if i+1 < len(reads) && reads[i+1].At.Before(to) {
 				next = reads[i+1].At
 			}
-			if next.After(from) {
-				longest[shard] = max(longest[shard], next.Sub(read.At))
+			p := Pause{Lasted: next.Sub(read.At), Stood: stall.Within(read.At, next)}
+			if next.After(from) && p.Own() > longest[shard].Own() {
+				longest[shard] = p
 			}
 		}
 	}

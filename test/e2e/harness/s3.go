@@ -61,13 +61,8 @@ func versitygw(t testing.TB) string {
 	compiler := need.Program(t, "go")
 	dir := filepath.Join(node.Cache(t), "versitygw-"+versitygwVersion)
 	err := node.Once(dir, func(tmp string) error {
-		cmd := exec.Command(compiler, "install", "-trimpath", "-ldflags=-s", "github.com/versity/versitygw/cmd/versitygw@"+versitygwVersion)
-		cmd.Dir = tmp
-		cmd.Env = append(os.Environ(), "GOBIN="+tmp, "GOFLAGS=")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
-		}
-		return nil
+		return node.Fetch(t, tmp, []string{"GOBIN=" + tmp, "GOFLAGS="}, compiler, "install", "-trimpath", "-ldflags=-s",
+			"github.com/versity/versitygw/cmd/versitygw@"+versitygwVersion)
 	})
 	if err != nil {
 		t.Fatalf("build versitygw: %v", err)

@@ -2,21 +2,24 @@ package harness
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // A Stall measures how long this machine let a process that was ready to run
 // wait: the part of a measured time that says nothing about the program.
 type Stall struct {
-	worst atomic.Int64
-	stop  func()
+	stop func()
+
+	mu  sync.Mutex
+	all []span
 }
+
+type span struct{ from, to time.Time }
 
 // stallTick is how often it looks, and the least it can see.
 const stallTick = 20 * time.Millisecond
 
-// NewStall begins to measure; Worst ends it.
+// NewStall begins to measure, until Stop.
 func NewStall() *Stall {
 	done, ended := make(chan struct{}), make(chan struct{})
 	s := &Stall{stop: sync.OnceFunc(func() { close(done); <-ended })}
@@ -31,7 +34,7 @@ func NewStall() *Stall {
 				return
 			case <-tick.C:
 				now := time.Now()
-				s.worst.Store(max(s.worst.Load(), int64(now.Sub(last)-stallTick)))
+				s.note(span{last.Add(stallTick), now})
 				last = now
 			}
 		}
@@ -39,8 +42,30 @@ func NewStall() *Stall {
 	return s
 }
 
-// Worst is the longest stall seen.
-func (s *Stall) Worst() time.Duration {
-	s.stop()
-	return time.Duration(s.worst.Load())
+func (s *Stall) note(x span) {
+	if x.to.Sub(x.from) < stallTick {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, x)
+}
+
+// Stop ends the measuring.
+func (s *Stall) Stop() { s.stop() }
+
+// Within is how much of the time between two moments the machine stood still.
+func (s *Stall) Within(from, to time.Time) (sum time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.all {
+		if x.from.Before(from) {
+			x.from = from
+		}
+		if x.to.After(to) {
+			x.to = to
+		}
+		sum += max(0, x.to.Sub(x.from))
+	}
+	return sum
 }

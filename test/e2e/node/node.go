@@ -7,12 +7,15 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/standpipe/standpipe/test/e2e/need"
 )
@@ -53,12 +56,7 @@ func Packages(t testing.TB, name string, files fs.FS) string {
 		if err := os.CopyFS(tmp, files); err != nil {
 			return err
 		}
-		cmd := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-		cmd.Dir = tmp
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("npm ci: %w\n%s", err, out)
-		}
-		return nil
+		return Fetch(t, tmp, nil, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	})
 	if err != nil {
 		t.Fatalf("install the npm packages of %s: %v", name, err)
@@ -85,10 +83,18 @@ func Input(t testing.TB) string {
 	return dir
 }
 
-// Once makes dir by filling a temporary folder beside it and renaming that:
-// dir is there whole or not at all, and when two test binaries race, one wins
-// and the other uses the winner's.
+// Once makes dir by filling a temporary folder beside it and renaming that: dir
+// is there whole or not at all. Who comes while another fills it, in this test
+// binary or in one beside it, waits and uses that.
 func Once(dir string, fill func(tmp string) error) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	unlock, err := lock(dir + ".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
@@ -100,13 +106,63 @@ func Once(dir string, fill func(tmp string) error) error {
 	if err := fill(tmp); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, dir); err != nil {
-		if _, there := os.Stat(dir); there == nil {
-			return nil
+	return os.Rename(tmp, dir)
+}
+
+// lock waits for the lock of a file, which ends with the process at the latest.
+func lock(file string) (unlock func(), err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if !errors.Is(err, syscall.EINTR) {
+			break
 		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock %s: %w", file, err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// fetches is how often a registry is asked, and rest how long it may rest after
+// the first time; after the second twice as long.
+const fetches = 3
+
+var rest = 10 * time.Second
+
+// Fetch runs a command in dir that gets packages from a registry; env is added to
+// the environment. A registry that does not answer says nothing of what is
+// tested, so it is asked again. A program runs once at a time on a machine, in
+// whichever test binary: Maven does not share its folder with another of its kind.
+func Fetch(t testing.TB, dir string, env []string, program string, args ...string) error {
+	t.Helper()
+	unlock, err := lock(filepath.Join(Cache(t), filepath.Base(program)+".lock"))
+	if err != nil {
 		return err
 	}
-	return nil
+	defer unlock()
+	for n := 1; ; n++ {
+		cmd := exec.CommandContext(t.Context(), program, args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s %v: %w\n%s", filepath.Base(program), args, err, out)
+		if n == fetches {
+			return err
+		}
+		t.Logf("attempt %d of %d: %v", n, fetches, err)
+		select {
+		case <-time.After(time.Duration(n) * rest):
+		case <-t.Context().Done():
+			return err
+		}
+	}
 }
 
 func sum(t testing.TB, files fs.FS) string {

@@ -68,7 +68,7 @@ func nodeFolder(t *testing.T) string {
 	need.Program(t, "node")
 	npm := need.Program(t, "npm")
 	return installed(t, "node", func(dir string) error {
-		return in(dir, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+		return node.Fetch(t, dir, nil, npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	})
 }
 
@@ -80,7 +80,7 @@ func pythonFolder(t *testing.T) string {
 		need.Absent(t, "pip is not installed for python3")
 	}
 	return installed(t, "python", func(dir string) error {
-		return in(dir, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+		return node.Fetch(t, dir, nil, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
 			"--require-hashes", "--target", "lib", "-r", "requirements.txt")
 	})
 }
@@ -93,7 +93,7 @@ func javaFolder(t *testing.T) string {
 	javac := need.Program(t, "javac")
 	need.Program(t, "java")
 	return installed(t, "java", func(dir string) error {
-		if err := in(dir, mvn, "--quiet", "--batch-mode", "dependency:copy-dependencies", "-DoutputDirectory=lib"); err != nil {
+		if err := node.Fetch(t, dir, nil, mvn, "--quiet", "--batch-mode", "dependency:copy-dependencies", "-DoutputDirectory=lib"); err != nil {
 			return err
 		}
 		return in(dir, javac, "-encoding", "UTF-8", "-cp", filepath.Join("lib", "*"), "-d", "classes", "SdkSession.java", "KclSession.java")

@@ -33,7 +33,7 @@ import software.amazon.kinesis.retrieval.polling.PollingConfig;
  * before its children begin. Leases are in the DynamoDB of the environment. Exits with 0 when all of it was so.
  */
 public final class KclSession {
-  private static final long LIMIT_SECONDS = 90;
+  private static final long LIMIT_SECONDS = 120;
 
   private final KinesisClient kinesis = KinesisClient.create();
   private final String stream;
@@ -98,12 +98,14 @@ public final class KclSession {
     } else {
       retrieval.retrievalSpecificConfig(new PollingConfig(stream, client).idleTimeBetweenReadsInMillis(200));
     }
-    // The library waits for seconds where production has minutes; a test does not.
+    // The library waits for seconds where production has minutes; a test does not. But for its leases: one that is not
+    // renewed in time, on a machine that is busy with others, is lost, and a lost lease is what this session calls wrong.
+    // Shards are taken every two such times.
     return new Scheduler(
         configs.checkpointConfig(),
         configs.coordinatorConfig().parentShardPollIntervalMillis(200).shardConsumerDispatchPollIntervalMillis(100)
             .schedulerInitializationBackoffTimeMillis(200),
-        configs.leaseManagementConfig().failoverTimeMillis(2000).shardSyncIntervalMillis(1000),
+        configs.leaseManagementConfig().failoverTimeMillis(10_000).shardSyncIntervalMillis(1000),
         configs.lifecycleConfig().taskBackoffTimeMillis(200),
         configs.metricsConfig().metricsFactory(new NullMetricsFactory()),
         configs.processorConfig(),
