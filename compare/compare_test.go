@@ -427,3 +427,27 @@ func TestTheStreamSaysWhoIsRight(t *testing.T) {
 		t.Errorf("with: %+v, %+v", got.Counts, got.Truth)
 	}
 }
+
+// A surplus that the stream knows to be one is no loss of the other side; it is a
+// fault all the same where lines have to be there once.
+func TestADoubleIsNoPassWhereItIsNotAllowed(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "a"), text([]string{"one", "two", "two"}))
+	write(t, b, key(1, "b"), text([]string{"one", "one", "two"}))
+	for name, x := range map[string]struct {
+		legal [2]bool
+		want  compare.Verdict
+	}{
+		"on both":    {[2]bool{true, true}, compare.Equal},
+		"on B alone": {[2]bool{false, true}, compare.Different},
+		"on A alone": {[2]bool{true, false}, compare.Different},
+		"on neither": {[2]bool{}, compare.Different},
+	} {
+		c := config(t, a, b)
+		c.Truth, c.Legal = stream{"one", "two"}, x.legal
+		got := mustRun(t, c)
+		if got.Verdict != x.want || got.Counts.DoubledInA != 1 || got.Counts.DoubledInB != 1 {
+			t.Errorf("allowed %s: %s %+v", name, got.Headline, got.Counts)
+		}
+	}
+}

@@ -108,7 +108,7 @@ func (r *Report) conclude() {
 	case len(r.Problems) > 0:
 		r.Verdict = Incomplete
 		r.Headline = "Incomplete: no verdict. " + r.incomplete()
-	case !r.Counts.Equal() || r.Proof.broken():
+	case !r.alike() || r.Proof.broken():
 		r.Verdict = Different
 		r.Headline = "Different. " + r.different()
 	default:
@@ -118,12 +118,20 @@ func (r *Report) conclude() {
 	r.Advice = r.advice()
 }
 
+// alike says that no line is missing on either side, and none is there more often
+// than its side may deliver it.
+func (r *Report) alike() bool {
+	c := r.Counts
+	return c.MissingInA == 0 && c.MissingInB == 0 &&
+		(c.DoubledInA == 0 || r.Sides[A].AtLeastOnce) && (c.DoubledInB == 0 || r.Sides[B].AtLeastOnce)
+}
+
 func (r *Report) equal() string {
 	s := fmt.Sprintf("A and B hold the same %s", lines(r.Sides[A].Lines))
 	switch {
 	case r.Method.Sample > 1:
 		s = fmt.Sprintf("A and B hold the same lines, in a sample of one in %d (%s)", r.Method.Sample, lines(r.Sides[A].Lines))
-	case r.Sides[A].Lines != r.Sides[B].Lines:
+	case r.Sides[A].Lines != r.Sides[B].Lines || r.Counts.DoubledInA > 0:
 		s = fmt.Sprintf("no line of A (%s) or B (%s) is missing on the other side", group(r.Sides[A].Lines), group(r.Sides[B].Lines))
 	}
 	if n := r.Counts.DoubledInB; n > 0 {
@@ -182,7 +190,7 @@ func (r *Report) incomplete() string {
 		}
 	}
 	s := strings.Join(parts, "; ") + "."
-	if !r.Counts.Equal() {
+	if !r.alike() {
 		s += " So far: " + r.different()
 	}
 	return s
@@ -218,6 +226,7 @@ func (r *Report) advice() []string {
 	say(c.Reshaped > 0, "The same records in another spelling: something between stream and archive re-writes them. --canonical json compares values.")
 	say(c.Altered > 0, "Altered lines point to a fault in storage or to a transformation on one side.")
 	say(c.DoubledInA > 0 && !r.Sides[A].AtLeastOnce, "A has lines more often than B: look for objects delivered twice under A.")
+	say(c.DoubledInB > 0 && !r.Sides[B].AtLeastOnce, "B has lines more often than A: look for objects delivered twice under B.")
 	say(r.Verdict == Equal, "Keep both running until a window of at least a day, with its busiest hours, says the same.")
 	return advice
 }
