@@ -185,7 +185,7 @@ func (r *Report) incomplete() string {
 		switch p.Kind {
 		case ProblemEmpty:
 			parts = append(parts, "side "+p.Side+" has nothing in the window")
-		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice:
+		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice, ProblemProof:
 			parts = append(parts, p.Error)
 		}
 	}
@@ -216,6 +216,7 @@ func (r *Report) advice() []string {
 	say(kinds[ProblemUnsettled], "Wait, or end the window earlier with --to; --settle says how old it has to be.")
 	say(kinds[ProblemSpill], "Are these two archives of the same stream, in the same unit (--records)? If so, run again with --max-spill or a larger --capacity.")
 	say(kinds[ProblemEmpty], "Look at the place, --from, --to and --zone; standpipe cat shows what is there.")
+	say(kinds[ProblemProof], "Give --manifests the place that holds _standpipe/, and as A the archive that standpipe wrote.")
 	whole := r.Verdict != Incomplete // else what seems missing may be in what was not read
 	say(whole && c.MissingInA > pairs, "Do not cut over: A lacks lines that B has. Find the objects of B named in this report; if their records are within retention, replay that range into A.")
 	onlyB := whole && c.MissingInB > pairs && c.MissingInA == 0
