@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -448,6 +449,43 @@ func TestADoubleIsNoPassWhereItIsNotAllowed(t *testing.T) {
 		got := mustRun(t, c)
 		if got.Verdict != x.want || got.Counts.DoubledInA != 1 || got.Counts.DoubledInB != 1 {
 			t.Errorf("allowed %s: %s %+v", name, got.Headline, got.Counts)
+		}
+	}
+}
+
+// A fickle store has other bytes each time, and says that nothing has changed.
+type fickle struct {
+	archive.Store
+	bodies [][]byte
+	opened *int
+}
+
+func (f fickle) Open(ctx context.Context, key string) (io.ReadCloser, archive.Object, error) {
+	raw, o, err := f.Store.Open(ctx, key)
+	if err != nil {
+		return nil, o, err
+	}
+	raw.Close()
+	body := f.bodies[min(*f.opened, len(f.bodies)-1)]
+	*f.opened++
+	return io.NopCloser(bytes.NewReader(body)), o, nil
+}
+
+// What the first pass counted and the second one does not find has not become equal.
+func TestPassesThatContradictOneAnotherAreNoPass(t *testing.T) {
+	for name, force := range map[string]func(*compare.Config){"decoded": func(*compare.Config) {}, "on disk": compare.ForceSpill} {
+		a, b := t.TempDir(), t.TempDir()
+		write(t, a, key(1, "a"), text([]string{"both", "only a"}))
+		write(t, b, key(1, "b"), text([]string{"both"}))
+		c := config(t, a, b)
+		c.Records = compare.Lines
+		force(&c)
+		if got := mustRun(t, c); got.Verdict != compare.Different {
+			t.Fatalf("%s: %s", name, got.Headline)
+		}
+		c.Stores[compare.A] = fickle{c.Stores[compare.A], [][]byte{text([]string{"both", "only a"}), text([]string{"both"})}, new(int)}
+		if got := mustRun(t, c); got.Verdict != compare.Incomplete || len(got.Problems) != 1 || !strings.Contains(got.Headline, "contradict") {
+			t.Errorf("%s: %s %+v", name, got.Headline, got.Problems)
 		}
 	}
 }

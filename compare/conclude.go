@@ -185,7 +185,7 @@ func (r *Report) incomplete() string {
 		switch p.Kind {
 		case ProblemEmpty:
 			parts = append(parts, "side "+p.Side+" has nothing in the window")
-		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice, ProblemProof:
+		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice, ProblemProof, ProblemContradiction:
 			parts = append(parts, p.Error)
 		}
 	}
@@ -213,6 +213,7 @@ func (r *Report) advice() []string {
 	say(kinds[ProblemUnreadable], "Look at the objects named in this report. Where only the way to them was closed, open it and run the same command with --resume: it reads them alone. Objects that you replace need a run without it.")
 	say(kinds[ProblemSlice], "Mend what the failed slices say, then run the same command with --resume: it does them alone.")
 	say(kinds[ProblemChanged], "Something writes to objects that were there already. Find out what, or close the window with --to before it, and run again.")
+	say(kinds[ProblemContradiction], "Bytes changed under a name, size and time that stayed: look at the disks and at who writes, and run again without --resume.")
 	say(kinds[ProblemUnsettled], "Wait, or end the window earlier with --to; --settle says how old it has to be.")
 	say(kinds[ProblemSpill], "Are these two archives of the same stream, in the same unit (--records)? If so, run again with --max-spill or a larger --capacity.")
 	say(kinds[ProblemEmpty], "Look at the place, --from, --to and --zone; standpipe cat shows what is there.")
