@@ -725,6 +725,21 @@ func TestAPrefixRestrictsTheObjectsNotTheChains(t *testing.T) {
 	})
 }
 
+// Nothing is wrong with a place that is not there, or whose manifests are gone with
+// the folder they were in: that makes it no whole one.
+func TestAPrefixWithoutAnObjectOfTheArchiveIsNoVerdict(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		p.put("again/rawdata/x.gz", gz("line"))
+		for prefix, want := range map[string]string{"rwadata/": "0 objects lie there", "again/": "1 objects lie there"} {
+			r, err := Run(t.Context(), Options{Store: p.store(), Prefix: prefix, TempDir: t.TempDir()})
+			if !errors.Is(err, ErrNoObjects) || r.Verdict != Incomplete || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %s, %v", prefix, r.Verdict, err)
+			}
+		}
+	})
+}
+
 func TestTheStreamIsAskedAboutEveryManifest(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		fill(p)

@@ -87,7 +87,8 @@ func (compareDiff) Help() string {
     standpipe compare diff a.sketch b.sketch --json > diff.json`
 }
 
-func (c *compareDiff) Run(out *console) error {
+func (c *compareDiff) Run(out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	a, err := readExchange(c.A)
 	if err != nil {
 		return err

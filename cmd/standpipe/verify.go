@@ -55,10 +55,10 @@ Examples:
     standpipe verify -c standpipe.yaml --deep --stream --json > report.json`
 }
 
-func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error {
+func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	var c *config.Config
 	if k.Config != "" {
-		var err error
 		if c, err = loadConfig(k.Config, out); err != nil {
 			return err
 		}
@@ -107,10 +107,7 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 	}
 	report, err := verify.Run(ctx, o)
 	if err := errors.Join(err, done()); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		return &exitError{code: exitIncomplete, err: err}
+		return err
 	}
 	return k.show(report, out)
 }

@@ -98,6 +98,9 @@ Standpipe:
 	if r.code != exitFailed || strings.Contains(r.errors, unasked) {
 		t.Errorf("code %d, out %s\n%s", r.code, r.out, r.errors)
 	}
+	if r := call("verify", "s3://lake", "--region", "us-east-1"); r.code != exitIncomplete || r.errors == "" {
+		t.Errorf("what nobody could look at is not damaged: %+v", r)
+	}
 	if r := call("verify", lake); r.code != 0 {
 		t.Errorf("without -c nobody can know: %+v", r)
 	}
