@@ -489,3 +489,32 @@ func TestPassesThatContradictOneAnotherAreNoPass(t *testing.T) {
 		}
 	}
 }
+
+// A decoder puts U+FFFD in the place of what is no character: two values that were
+// damaged differently, or one and its damaged copy, have one spelling then.
+func TestWhatIsNoTextKeepsItsBytes(t *testing.T) {
+	for name, pair := range map[string][2]string{
+		"bytes that are no UTF-8":  {"{\"a\":\"caf\xe9\"}", "{\"a\":\"caf\xe8\"}"},
+		"one of them replaced":     {"{\"a\":\"caf\xe9\"}", `{"a":"caf�"}`},
+		"half a surrogate":         {`{"a":"\ud83d"}`, `{"a":"\ud83c"}`},
+		"beside a whole one":       {`{"a":"\ud83d\ude00\ud83d"}`, `{"a":"\ud83d\ude00\ud83c"}`},
+		"half a surrogate as text": {`{"a":"\uD83D x"}`, `{"a":"� x"}`},
+	} {
+		a, b := t.TempDir(), t.TempDir()
+		write(t, a, key(1, "a"), text([]string{"both", pair[0]}))
+		write(t, b, key(1, "b"), text([]string{"both", pair[1]}))
+		c := config(t, a, b)
+		c.Canonical = true
+		if got := mustRun(t, c); got.Verdict != compare.Different || got.Counts.MissingInA != 1 {
+			t.Errorf("%s: %s %+v", name, got.Headline, got.Counts)
+		}
+	}
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "a"), text([]string{`{"a":"😀","b":"�","c":"\\ud800"}`}))
+	write(t, b, key(1, "b"), text([]string{`{"c":"\u005cud800", "b":"\ufffd", "a":"\ud83d\uDE00"}`}))
+	c := config(t, a, b)
+	c.Canonical = true
+	if got := mustRun(t, c); got.Verdict != compare.Equal {
+		t.Errorf("whole characters in another spelling: %s %+v", got.Headline, got.Counts)
+	}
+}
