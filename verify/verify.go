@@ -145,7 +145,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 			Hint: "give the place where _standpipe/commits/ lies; the mode at-least-once writes no manifests",
 		}
 	}
-	for _, f := range overlaps(v.chains) {
+	for _, f := range seams(v.chains) {
 		v.found(f)
 	}
 	v.cut(o.Ends)

@@ -566,10 +566,37 @@ func TestAShardBegunAnewOverlaps(t *testing.T) {
 		p.put("rawdata/again.gz", gz(lines...))
 		p.put(manifest.Key(m.Origin, 1), m.Encode())
 		ranged(t, only(t, verified(t, p, nil), Overlap), "401", "500")
-		m.First, m.Last.Sequence = "501", "600"
+		m.Previous.Sequence, m.First, m.Last.Sequence = "500", "501", "600"
 		p.put(manifest.Key(m.Origin, 1), m.Encode())
 		if r := verified(t, p, nil); r.Verdict != Whole {
 			t.Errorf("a second chain after the first: %+v", r.Findings)
+		}
+	})
+}
+
+// Checkpoints that were lost, with a start at LATEST, or moved ahead: each chain is
+// whole, and what lies between them is in neither.
+func TestAShardBegunAnewFurtherOnLeavesAGap(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		lines := []string{"later"}
+		m := manifestOf(1, 1, objectOf("rawdata/later.gz", gz(lines...), lines))
+		m.Incarnation, m.Previous.Sequence, m.First, m.Last.Sequence = "0 sorts before", standpipe.Latest, "551", "600"
+		p.put("rawdata/later.gz", gz(lines...))
+		p.put(manifest.Key(m.Origin, 1), m.Encode())
+		f := only(t, verified(t, p, nil), Gap)
+		ranged(t, f, "500", "550")
+		repairs(t, f, "--from after:500", "--to 550", "--to-prefix recovered/")
+		// A third one that fills it; the order of their names says nothing.
+		m.Incarnation, m.Previous.Sequence, m.First, m.Last.Sequence = "third", "500", "501", "550"
+		m.Objects[0].Key = "rawdata/recovered.gz"
+		p.put("rawdata/recovered.gz", gz(lines...))
+		p.put(manifest.Key(m.Origin, 1), m.Encode())
+		m.Incarnation, m.Previous.Sequence, m.First, m.Last.Sequence = "0 sorts before", "550", "551", "600"
+		m.Objects[0].Key = "rawdata/later.gz"
+		p.put(manifest.Key(m.Origin, 1), m.Encode())
+		if r := verified(t, p, nil); r.Verdict != Whole {
+			t.Errorf("filled: %+v", r.Findings)
 		}
 	})
 }
