@@ -87,7 +87,6 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) (err 
 	}
 	o := verify.Options{
 		Store: root.Store, Prefix: root.prefix, Deep: k.Deep, Intent: intent, Settle: k.Settle, TempDir: k.Temp, Now: time.Now(),
-		Repair: verify.Commands{Config: name, Archive: root.Location()}.Repair,
 	}
 	if !k.Quiet {
 		o.Progress = k.progress(out)
@@ -96,7 +95,11 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) (err 
 		if o.Ends, err = k.ends(ctx, c, g, root); err != nil {
 			out.note("the ends of the chains are not held against the checkpoints: %v", err)
 		}
+		if errors.Is(err, errElsewhere) {
+			name = ""
+		}
 	}
+	o.Repair = verify.Commands{Config: name, Archive: root.Location()}.Repair
 	if k.Stream {
 		stream, closing, err := k.stream(ctx, c, g)
 		if err != nil {
@@ -112,12 +115,14 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) (err 
 	return k.show(report, out)
 }
 
+var errElsewhere = errors.New("not the configuration's archive")
+
 // ends asks the checkpoints how far the chains go, when the archive is that of
 // the configuration: another one, a replay's, has checkpoints of its own.
 func (k *verifyCommand) ends(ctx context.Context, c *config.Config, g *globals, at root) ([]verify.End, error) {
 	own, err := openRoot(ctx, placeOf(c), s3Of(c, g.Region))
 	if err != nil || own.Location() != at.Location() {
-		return nil, errors.Join(err, fmt.Errorf("%s is not the configuration's archive", at.Location()))
+		return nil, errors.Join(err, fmt.Errorf("%s is %w", at.Location(), errElsewhere))
 	}
 	settings, err := loadAWS(ctx, g.Region, c.KinesisStreamSourceConfiguration.Region())
 	if err != nil {

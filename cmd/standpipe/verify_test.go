@@ -98,6 +98,17 @@ Standpipe:
 	if r.code != exitFailed || strings.Contains(r.errors, unasked) {
 		t.Errorf("code %d, out %s\n%s", r.code, r.out, r.errors)
 	}
+	// A copy is nobody's to mend: the command would look at the archive, and find it whole.
+	copied := filepath.Join(t.TempDir(), "copy")
+	second := m
+	second.Number, second.Previous, second.First, second.Last.Sequence = 3, m.Last, "300", "300"
+	third := filepath.Join(copied, filepath.FromSlash(manifest.Key(at, 3)))
+	if err := errors.Join(os.CopyFS(copied, os.DirFS(lake)), os.WriteFile(third, second.Encode(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if r := call("verify", copied, "-c", file); r.code != exitFailed || !strings.Contains(r.out, "gap\n") || strings.Contains(r.out, "repair") || !strings.Contains(r.errors, "is not the configuration's archive") {
+		t.Errorf("a copy: %+v", r)
+	}
 	if r := call("verify", "s3://lake", "--region", "us-east-1"); r.code != exitIncomplete || r.errors == "" {
 		t.Errorf("what nobody could look at is not damaged: %+v", r)
 	}
