@@ -389,6 +389,21 @@ func contentOf(t *testing.T, body []byte) Content {
 	return c
 }
 
+// A sum of hashes does not see the order of lines, which the bytes have when
+// nothing compresses them.
+func TestPlainLinesInAnotherOrderAreAltered(t *testing.T) {
+	written, lines := []byte("one\ntwo\n"), []string{"one", "two"}
+	o := objectOf("k", written, lines)
+	for body, want := range map[string]Kind{"one\ntwo\n": "", "two\none\n": Altered} {
+		if kind, detail := Judge(contentOf(t, []byte(body)), o, false); kind != want {
+			t.Errorf("%q: %q %s", body, kind, detail)
+		}
+	}
+	if kind, detail := Judge(contentOf(t, gz("two", "one")), o, false); kind != "" {
+		t.Errorf("written anew: %q %s", kind, detail)
+	}
+}
+
 func TestADroppedLineIsNamedWithItsNumber(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		fill(p)

@@ -32,7 +32,8 @@ Examples:
     standpipe compare sketch s3://lake/raw/ -o a.sketch --records json --from 2026-11-21T00:00:00Z --to 2026-11-22T00:00:00Z`
 }
 
-func (c *compareSketch) Run(ctx context.Context, g *globals, out *console) error {
+func (c *compareSketch) Run(ctx context.Context, g *globals, out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	cfg, err := c.config(time.Now())
 	if err != nil {
 		return err
@@ -146,7 +147,8 @@ Examples:
     standpipe compare find s3://lake/raw/ diff.json --records json`
 }
 
-func (c *compareFind) Run(ctx context.Context, g *globals, out *console) error {
+func (c *compareFind) Run(ctx context.Context, g *globals, out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	cfg, err := c.config(time.Now())
 	if err != nil {
 		return err
