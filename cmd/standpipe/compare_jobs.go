@@ -26,7 +26,6 @@ const compareKind = "compare"
 type compareWork struct {
 	out    *console
 	store  *leanStore
-	alone  bool // nobody else can have opened the store
 	cfg    compare.Config
 	prefix string
 	last   string // the job worked on last
@@ -36,7 +35,7 @@ type compareWork struct {
 
 func newCompareWork(out *console, store jobBackend, cfg compare.Config) *compareWork {
 	return &compareWork{
-		out: out, store: newLeanStore(store), alone: store.Alone(), cfg: cfg,
+		out: out, store: newLeanStore(store), cfg: cfg,
 		prefix: compareKind + "-" + cfg.Fingerprint() + "-", stillness: compareStillness,
 	}
 }
@@ -115,7 +114,7 @@ func (w *compareWork) forget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !w.alone {
+	if !w.store.Alone() {
 		if err := w.idle(ctx, all); err != nil {
 			return err
 		}
@@ -342,7 +341,7 @@ func (w *compareWork) kept() string { return w.last }
 // whole report. A fleet's stay until the next comparison of the same things
 // begins, because other machines print the report too.
 func (w *compareWork) end(ctx context.Context, r *compare.Report) error {
-	if !w.alone || len(r.Problems) > 0 {
+	if !w.store.Alone() || len(r.Problems) > 0 {
 		return nil
 	}
 	return w.forget(context.WithoutCancel(ctx))

@@ -49,9 +49,7 @@ func newCompareBench(t *testing.T) *compareBench {
 
 // machine is one of those that may work on the comparison.
 func (b *compareBench) machine(alone bool) *compareWork {
-	w := newCompareWork(newConsole(strings.NewReader(""), io.Discard, io.Discard), nodeJobs{b.store}, b.cfg)
-	w.alone = alone
-	return w
+	return newCompareWork(newConsole(strings.NewReader(""), io.Discard, io.Discard), shared{nodeJobs{b.store}, alone}, b.cfg)
 }
 
 func reportJSON(t *testing.T, r *compare.Report) string {
