@@ -218,7 +218,8 @@ type redriveReport struct {
 	// Failed are slices that need a person, also those of earlier calls.
 	Failed []redriveFailure `json:"failed"`
 
-	empty bool // neither now nor before was there an object
+	empty   bool // neither now nor before was there an object
+	givenUp bool // somebody cancelled what had failed
 }
 
 type redriveFailure struct {
@@ -240,7 +241,7 @@ func (c *redriveCommand) runFamily(ctx context.Context, run jobRun, spec redrive
 			return total, fmt.Errorf("read job %s: %w", j.ID, err)
 		}
 		if jobs.Summarize(parts).Ended() {
-			if err := total.owed(parts); err != nil {
+			if err := total.owed(j, parts); err != nil {
 				return total, err
 			}
 			continue
@@ -257,14 +258,19 @@ func (c *redriveCommand) runFamily(ctx context.Context, run jobRun, spec redrive
 	return total, total.do(ctx, run, j, plan)
 }
 
-// owed takes over what failed in an earlier call and was not resumed.
-func (r *redriveReport) owed(parts []jobs.Slice) error {
+// owed takes over what failed in an earlier call and was not resumed; cancelling
+// its job gives it up.
+func (r *redriveReport) owed(j jobs.Job, parts []jobs.Slice) error {
 	for _, s := range parts {
 		owes, err := redrive.Owes(s)
 		if err != nil {
 			return fmt.Errorf("read slice %d of job %s: %w", s.Number, s.Job, err)
 		}
-		if owes {
+		switch {
+		case !owes:
+		case j.Cancelled:
+			r.givenUp = true
+		default:
 			r.Failed = append(r.Failed, redriveFailure{s.Job, s.Number, s.Error})
 		}
 	}
@@ -316,7 +322,7 @@ func (c *redriveCommand) report(out *console, r redriveReport) error {
 	case len(r.Failed) > 0:
 		return &standpipe.Error{
 			Class: standpipe.Fatal, Op: "redrive " + c.Source, Err: fmt.Errorf("%s failed", plural(len(r.Failed), "slice")),
-			Hint: "mend it, then standpipe jobs resume " + r.Failed[0].Job + " and the same command again; an object that changed is taken as a new one by the same command",
+			Hint: "mend it, then standpipe jobs resume " + r.Failed[0].Job + " and the same command again, or jobs cancel to give it up; an object that changed is taken as a new one by the same command",
 		}
 	case r.Rejected > 0:
 		return &exitError{code: exitRejected, err: fmt.Errorf("%s lines rejected", formatCount(r.Rejected))}
@@ -330,7 +336,7 @@ func redriveText(r redriveReport) string {
 	switch {
 	case r.DryRun:
 		fmt.Fprintf(&b, "would redrive %s records, %s, of %s objects", formatCount(r.Records-r.LeftOut), formatBytes(r.Bytes), formatCount(r.Objects))
-	case len(r.Jobs) == 0 && len(r.Failed) > 0:
+	case len(r.Jobs) == 0 && (len(r.Failed) > 0 || r.givenUp):
 		return "nothing new to redrive"
 	case len(r.Jobs) == 0 && r.empty:
 		return "nothing to redrive: there are no objects"

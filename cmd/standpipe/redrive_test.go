@@ -136,6 +136,12 @@ func TestARedriveThatFailedIsNotDoneByTheNextCall(t *testing.T) {
 		}
 		hint = resume.FindStringSubmatch(r.errors)[1]
 	}
+	if r := call(append(strings.Fields(strings.Replace(hint, "resume", "cancel", 1)), "--jobs", store)...); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	if r := call(args...); r != (result{exitOK, "nothing new to redrive\n", ""}) {
+		t.Errorf("given up: %+v", r)
+	}
 	if err := os.Remove(filepath.Join(to, "2026", "a")); err != nil {
 		t.Fatal(err)
 	}
