@@ -518,3 +518,27 @@ func TestWhatIsNoTextKeepsItsBytes(t *testing.T) {
 		t.Errorf("whole characters in another spelling: %s %+v", got.Headline, got.Counts)
 	}
 }
+
+// Two sides of which nothing was compared are not equal: there are no lines, none in
+// the sample, or none in the window itself.
+func TestNothingComparedIsNoPass(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	for _, dir := range []string{a, b} {
+		write(t, dir, key(1, "x"), text(numbered(5)))
+		write(t, dir, key(3*3600, "empty"), []byte("\n"))
+	}
+	for name, change := range map[string]func(*compare.Config){
+		"no lines":         func(c *compare.Config) { c.From, c.To = hour.Add(3*time.Hour), hour.Add(4*time.Hour) },
+		"none in a sample": func(c *compare.Config) { c.Sample = 1 << 40 },
+		"in the halo only": func(c *compare.Config) { c.From, c.To = hour.Add(time.Hour), hour.Add(2*time.Hour) },
+	} {
+		c := config(t, a, b)
+		if got := mustRun(t, c); got.Verdict != compare.Equal {
+			t.Fatalf("%s: %s", name, got.Headline)
+		}
+		change(&c)
+		if got := mustRun(t, c); got.Verdict != compare.Incomplete || len(got.Problems) != 1 || got.Problems[0].Kind != compare.ProblemEmpty || !strings.Contains(got.Headline, "was compared") {
+			t.Errorf("%s: %s %+v", name, got.Headline, got.Problems)
+		}
+	}
+}

@@ -102,8 +102,25 @@ func compareDifferences(d, e Difference) int {
 	)
 }
 
+// compared notes that there was nothing to compare: sides without a line, or, with
+// a window, all of it in the halo. One side alone may have nothing in the core, for
+// what it has of the window may be filed beside it.
+func (r *Report) compared() {
+	core := int64(0)
+	for _, h := range r.Hours {
+		if !h.Halo {
+			core += h.A + h.B
+		}
+	}
+	if core > 0 || len(r.Problems) > 0 {
+		return
+	}
+	r.Problems = append(r.Problems, Problem{Kind: ProblemEmpty, Error: "no line of the window was compared"})
+}
+
 // conclude writes the verdict a person can act on.
 func (r *Report) conclude() {
+	r.compared()
 	switch {
 	case len(r.Problems) > 0:
 		r.Verdict = Incomplete
@@ -184,6 +201,10 @@ func (r *Report) incomplete() string {
 	for _, p := range r.Problems {
 		switch p.Kind {
 		case ProblemEmpty:
+			if p.Side == "" {
+				parts = append(parts, p.Error)
+				continue
+			}
 			parts = append(parts, "side "+p.Side+" has nothing in the window")
 		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice, ProblemProof, ProblemContradiction:
 			parts = append(parts, p.Error)
