@@ -136,6 +136,9 @@ func (k *verifyCommand) ends(ctx context.Context, c *config.Config, g *globals, 
 	if err := errors.Join(err, store.Close()); err != nil {
 		return nil, err
 	}
+	if len(roster.Leases) == 0 {
+		return nil, errors.New("there are none")
+	}
 	ends := []verify.End{}
 	for _, l := range roster.Leases {
 		chain := manifest.Origin{Stream: c.KinesisStreamSourceConfiguration.StreamName(), Incarnation: l.Incarnation, Shard: l.Shard}

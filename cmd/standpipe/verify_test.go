@@ -78,6 +78,15 @@ Standpipe:
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := call("verify", "-c", file); r.code != 0 || !strings.Contains(r.errors, "not held against the checkpoints: there are none") {
+		t.Errorf("of an empty store: %+v", r)
+	}
+	if store, err = embedded.Open(state); err != nil {
+		t.Fatal(err)
+	}
 	lease := checkpoint.Lease{Shard: at.Shard, Incarnation: at.Incarnation, Commits: 2, Checkpoint: standpipe.Position{Sequence: "200"}}
 	if err := store.Create(t.Context(), lease); err != nil {
 		t.Fatal(err)
