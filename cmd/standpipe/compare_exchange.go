@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -90,6 +91,9 @@ func (compareDiff) Help() string {
 
 func (c *compareDiff) Run(out *console) (err error) {
 	defer func() { err = undecided(err) }()
+	if filepath.Clean(c.A) == filepath.Clean(c.B) {
+		return usagef("A and B are both %s: a sketch is equal to itself", c.A)
+	}
 	a, err := readExchange(c.A)
 	if err != nil {
 		return err

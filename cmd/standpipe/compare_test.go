@@ -140,6 +140,9 @@ func TestCompareAcrossAccountsExchangesSketches(t *testing.T) {
 	if r := call("compare", "diff", "a.sketch", "json.sketch"); r.code != exitUsage || !strings.Contains(r.errors, "other flags") {
 		t.Errorf("%+v", r)
 	}
+	if r := call("compare", "diff", "a.sketch", "./a.sketch"); r.code != exitUsage || !strings.Contains(r.errors, "equal to itself") {
+		t.Errorf("%+v", r)
+	}
 	if r := call("compare", "diff", "a.sketch", "diff.json"); r.code != exitUsage {
 		t.Errorf("%+v", r)
 	}
