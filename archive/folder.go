@@ -127,15 +127,23 @@ func (f *folder) Open(ctx context.Context, key string) (io.ReadCloser, Object, e
 	if !filepath.IsLocal(filepath.FromSlash(key)) {
 		return nil, Object{}, fmt.Errorf("open %s in %s: the key leads out of the folder", key, f.root)
 	}
-	file, err := os.Open(f.path(key))
+	// What a listing leaves out is no object here either; a pipe would wait for a
+	// writer that never comes.
+	info, err := os.Stat(f.path(key))
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(f.path(key))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, Object{}, &standpipe.Error{Class: standpipe.NotFound, Op: "open " + f.path(key), Err: ErrNotFound}
 	}
 	if err != nil {
 		return nil, Object{}, fmt.Errorf("open %s: %w", f.path(key), errors.Unwrap(err))
 	}
-	info, err := file.Stat()
-	if err != nil {
+	if info, err = file.Stat(); err != nil {
 		file.Close()
 		return nil, Object{}, fmt.Errorf("open %s: %w", f.path(key), err)
 	}

@@ -227,9 +227,13 @@ func TestWhatIsNotThereIsNamed(t *testing.T) {
 	if _, _, err := bucket.Open(t.Context(), "x"); !errors.Is(err, archive.ErrNotFound) || !strings.Contains(err.Error(), "s3://lake/p/x") {
 		t.Errorf("error %v", err)
 	}
-	folder := must(archive.Open(t.Context(), t.TempDir()))
-	if _, _, err := folder.Open(t.Context(), "x"); !errors.Is(err, archive.ErrNotFound) {
-		t.Errorf("error %v", err)
+	dir := t.TempDir()
+	write(t, dir, "folder/y", nil)
+	folder := must(archive.Open(t.Context(), dir))
+	for _, key := range []string{"x", "folder"} { // a folder is no object, as it is none in a listing
+		if _, _, err := folder.Open(t.Context(), key); !errors.Is(err, archive.ErrNotFound) {
+			t.Errorf("%s: error %v", key, err)
+		}
 	}
 	if _, _, err := folder.Open(t.Context(), "../x"); err == nil || errors.Is(err, archive.ErrNotFound) {
 		t.Errorf("error %v", err)

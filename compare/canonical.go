@@ -8,12 +8,18 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // canonical is a JSON value in one spelling: keys sorted, the last of equal
 // ones kept, no white space, as few escapes as there can be, numbers in their
-// shortest form. What is not one JSON value stays as it is.
+// shortest form. What is not one JSON value stays as it is, and so does one that
+// is not all text: the decoder would put U+FFFD in the place of its bytes.
 func canonical(record []byte) []byte {
+	if !utf8.Valid(record) {
+		return record
+	}
 	d := json.NewDecoder(bytes.NewReader(record))
 	d.UseNumber()
 	var v any
@@ -23,6 +29,9 @@ func canonical(record []byte) []byte {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return record
 	}
+	if halved(record) {
+		return record
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -30,6 +39,35 @@ func canonical(record []byte) []byte {
 		return record
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// halved says that a JSON value has an escape that is half of a character.
+func halved(value []byte) bool {
+	for i := 0; i < len(value); i++ {
+		if value[i] != '\\' {
+			continue
+		}
+		if i++; value[i] != 'u' {
+			continue
+		}
+		i++
+		c := escaped(value[i:])
+		if i += 3; !utf16.IsSurrogate(c) {
+			continue
+		}
+		low, paired := bytes.CutPrefix(value[i+1:], []byte(`\u`))
+		if !paired || utf16.DecodeRune(c, escaped(low)) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
+}
+
+// escaped is the number that four hexadecimal digits are.
+func escaped(digits []byte) rune {
+	n, _ := strconv.ParseUint(string(digits[:4]), 16, 16)
+	return rune(n)
 }
 
 // numbers replaces every number of v by its canonical form.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -425,5 +426,119 @@ func TestTheStreamSaysWhoIsRight(t *testing.T) {
 	got := mustRun(t, c)
 	if got.Counts.DoubledInB != 1 || got.Counts.MissingInA != 2 || got.Counts.MissingInB != 1 || got.Truth.AgreesA != 2 || got.Truth.AgreesB != 1 || got.Truth.Unknown != 1 {
 		t.Errorf("with: %+v, %+v", got.Counts, got.Truth)
+	}
+}
+
+// A surplus that the stream knows to be one is no loss of the other side; it is a
+// fault all the same where lines have to be there once.
+func TestADoubleIsNoPassWhereItIsNotAllowed(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "a"), text([]string{"one", "two", "two"}))
+	write(t, b, key(1, "b"), text([]string{"one", "one", "two"}))
+	for name, x := range map[string]struct {
+		legal [2]bool
+		want  compare.Verdict
+	}{
+		"on both":    {[2]bool{true, true}, compare.Equal},
+		"on B alone": {[2]bool{false, true}, compare.Different},
+		"on A alone": {[2]bool{true, false}, compare.Different},
+		"on neither": {[2]bool{}, compare.Different},
+	} {
+		c := config(t, a, b)
+		c.Truth, c.Legal = stream{"one", "two"}, x.legal
+		got := mustRun(t, c)
+		if got.Verdict != x.want || got.Counts.DoubledInA != 1 || got.Counts.DoubledInB != 1 {
+			t.Errorf("allowed %s: %s %+v", name, got.Headline, got.Counts)
+		}
+	}
+}
+
+// A fickle store has other bytes each time, and says that nothing has changed.
+type fickle struct {
+	archive.Store
+	bodies [][]byte
+	opened *int
+}
+
+func (f fickle) Open(ctx context.Context, key string) (io.ReadCloser, archive.Object, error) {
+	raw, o, err := f.Store.Open(ctx, key)
+	if err != nil {
+		return nil, o, err
+	}
+	raw.Close()
+	body := f.bodies[min(*f.opened, len(f.bodies)-1)]
+	*f.opened++
+	return io.NopCloser(bytes.NewReader(body)), o, nil
+}
+
+// What the first pass counted and the second one does not find has not become equal.
+func TestPassesThatContradictOneAnotherAreNoPass(t *testing.T) {
+	for name, force := range map[string]func(*compare.Config){"decoded": func(*compare.Config) {}, "on disk": compare.ForceSpill} {
+		a, b := t.TempDir(), t.TempDir()
+		write(t, a, key(1, "a"), text([]string{"both", "only a"}))
+		write(t, b, key(1, "b"), text([]string{"both"}))
+		c := config(t, a, b)
+		c.Records = compare.Lines
+		force(&c)
+		if got := mustRun(t, c); got.Verdict != compare.Different {
+			t.Fatalf("%s: %s", name, got.Headline)
+		}
+		c.Stores[compare.A] = fickle{c.Stores[compare.A], [][]byte{text([]string{"both", "only a"}), text([]string{"both"})}, new(int)}
+		if got := mustRun(t, c); got.Verdict != compare.Incomplete || len(got.Problems) != 1 || !strings.Contains(got.Headline, "contradict") {
+			t.Errorf("%s: %s %+v", name, got.Headline, got.Problems)
+		}
+	}
+}
+
+// A decoder puts U+FFFD in the place of what is no character: two values that were
+// damaged differently, or one and its damaged copy, have one spelling then.
+func TestWhatIsNoTextKeepsItsBytes(t *testing.T) {
+	for name, pair := range map[string][2]string{
+		"bytes that are no UTF-8":  {"{\"a\":\"caf\xe9\"}", "{\"a\":\"caf\xe8\"}"},
+		"one of them replaced":     {"{\"a\":\"caf\xe9\"}", `{"a":"caf�"}`},
+		"half a surrogate":         {`{"a":"\ud83d"}`, `{"a":"\ud83c"}`},
+		"beside a whole one":       {`{"a":"\ud83d\ude00\ud83d"}`, `{"a":"\ud83d\ude00\ud83c"}`},
+		"half a surrogate as text": {`{"a":"\uD83D x"}`, `{"a":"� x"}`},
+	} {
+		a, b := t.TempDir(), t.TempDir()
+		write(t, a, key(1, "a"), text([]string{"both", pair[0]}))
+		write(t, b, key(1, "b"), text([]string{"both", pair[1]}))
+		c := config(t, a, b)
+		c.Canonical = true
+		if got := mustRun(t, c); got.Verdict != compare.Different || got.Counts.MissingInA != 1 {
+			t.Errorf("%s: %s %+v", name, got.Headline, got.Counts)
+		}
+	}
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(1, "a"), text([]string{`{"a":"😀","b":"�","c":"\\ud800"}`}))
+	write(t, b, key(1, "b"), text([]string{`{"c":"\u005cud800", "b":"\ufffd", "a":"\ud83d\uDE00"}`}))
+	c := config(t, a, b)
+	c.Canonical = true
+	if got := mustRun(t, c); got.Verdict != compare.Equal {
+		t.Errorf("whole characters in another spelling: %s %+v", got.Headline, got.Counts)
+	}
+}
+
+// Two sides of which nothing was compared are not equal: there are no lines, none in
+// the sample, or none in the window itself.
+func TestNothingComparedIsNoPass(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	for _, dir := range []string{a, b} {
+		write(t, dir, key(1, "x"), text(numbered(5)))
+		write(t, dir, key(3*3600, "empty"), []byte("\n"))
+	}
+	for name, change := range map[string]func(*compare.Config){
+		"no lines":         func(c *compare.Config) { c.From, c.To = hour.Add(3*time.Hour), hour.Add(4*time.Hour) },
+		"none in a sample": func(c *compare.Config) { c.Sample = 1 << 40 },
+		"in the halo only": func(c *compare.Config) { c.From, c.To = hour.Add(time.Hour), hour.Add(2*time.Hour) },
+	} {
+		c := config(t, a, b)
+		if got := mustRun(t, c); got.Verdict != compare.Equal {
+			t.Fatalf("%s: %s", name, got.Headline)
+		}
+		change(&c)
+		if got := mustRun(t, c); got.Verdict != compare.Incomplete || len(got.Problems) != 1 || got.Problems[0].Kind != compare.ProblemEmpty || !strings.Contains(got.Headline, "was compared") {
+			t.Errorf("%s: %s %+v", name, got.Headline, got.Problems)
+		}
 	}
 }

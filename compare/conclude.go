@@ -102,13 +102,30 @@ func compareDifferences(d, e Difference) int {
 	)
 }
 
+// compared notes that there was nothing to compare: sides without a line, or, with
+// a window, all of it in the halo. One side alone may have nothing in the core, for
+// what it has of the window may be filed beside it.
+func (r *Report) compared() {
+	core := int64(0)
+	for _, h := range r.Hours {
+		if !h.Halo {
+			core += h.A + h.B
+		}
+	}
+	if core > 0 || len(r.Problems) > 0 {
+		return
+	}
+	r.Problems = append(r.Problems, Problem{Kind: ProblemEmpty, Error: "no line of the window was compared"})
+}
+
 // conclude writes the verdict a person can act on.
 func (r *Report) conclude() {
+	r.compared()
 	switch {
 	case len(r.Problems) > 0:
 		r.Verdict = Incomplete
 		r.Headline = "Incomplete: no verdict. " + r.incomplete()
-	case !r.Counts.Equal() || r.Proof.broken():
+	case !r.alike() || r.Proof.broken():
 		r.Verdict = Different
 		r.Headline = "Different. " + r.different()
 	default:
@@ -118,12 +135,20 @@ func (r *Report) conclude() {
 	r.Advice = r.advice()
 }
 
+// alike says that no line is missing on either side, and none is there more often
+// than its side may deliver it.
+func (r *Report) alike() bool {
+	c := r.Counts
+	return c.MissingInA == 0 && c.MissingInB == 0 &&
+		(c.DoubledInA == 0 || r.Sides[A].AtLeastOnce) && (c.DoubledInB == 0 || r.Sides[B].AtLeastOnce)
+}
+
 func (r *Report) equal() string {
 	s := fmt.Sprintf("A and B hold the same %s", lines(r.Sides[A].Lines))
 	switch {
 	case r.Method.Sample > 1:
 		s = fmt.Sprintf("A and B hold the same lines, in a sample of one in %d (%s)", r.Method.Sample, lines(r.Sides[A].Lines))
-	case r.Sides[A].Lines != r.Sides[B].Lines:
+	case r.Sides[A].Lines != r.Sides[B].Lines || r.Counts.DoubledInA > 0:
 		s = fmt.Sprintf("no line of A (%s) or B (%s) is missing on the other side", group(r.Sides[A].Lines), group(r.Sides[B].Lines))
 	}
 	if n := r.Counts.DoubledInB; n > 0 {
@@ -176,13 +201,17 @@ func (r *Report) incomplete() string {
 	for _, p := range r.Problems {
 		switch p.Kind {
 		case ProblemEmpty:
+			if p.Side == "" {
+				parts = append(parts, p.Error)
+				continue
+			}
 			parts = append(parts, "side "+p.Side+" has nothing in the window")
-		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice:
+		case ProblemUnsettled, ProblemSpill, ProblemTruth, ProblemSlice, ProblemProof, ProblemContradiction:
 			parts = append(parts, p.Error)
 		}
 	}
 	s := strings.Join(parts, "; ") + "."
-	if !r.Counts.Equal() {
+	if !r.alike() {
 		s += " So far: " + r.different()
 	}
 	return s
@@ -205,9 +234,11 @@ func (r *Report) advice() []string {
 	say(kinds[ProblemUnreadable], "Look at the objects named in this report. Where only the way to them was closed, open it and run the same command with --resume: it reads them alone. Objects that you replace need a run without it.")
 	say(kinds[ProblemSlice], "Mend what the failed slices say, then run the same command with --resume: it does them alone.")
 	say(kinds[ProblemChanged], "Something writes to objects that were there already. Find out what, or close the window with --to before it, and run again.")
+	say(kinds[ProblemContradiction], "Bytes changed under a name, size and time that stayed: look at the disks and at who writes, and run again without --resume.")
 	say(kinds[ProblemUnsettled], "Wait, or end the window earlier with --to; --settle says how old it has to be.")
 	say(kinds[ProblemSpill], "Are these two archives of the same stream, in the same unit (--records)? If so, run again with --max-spill or a larger --capacity.")
 	say(kinds[ProblemEmpty], "Look at the place, --from, --to and --zone; standpipe cat shows what is there.")
+	say(kinds[ProblemProof], "Give --manifests the place that holds _standpipe/, and as A the archive that standpipe wrote.")
 	whole := r.Verdict != Incomplete // else what seems missing may be in what was not read
 	say(whole && c.MissingInA > pairs, "Do not cut over: A lacks lines that B has. Find the objects of B named in this report; if their records are within retention, replay that range into A.")
 	onlyB := whole && c.MissingInB > pairs && c.MissingInA == 0
@@ -218,6 +249,7 @@ func (r *Report) advice() []string {
 	say(c.Reshaped > 0, "The same records in another spelling: something between stream and archive re-writes them. --canonical json compares values.")
 	say(c.Altered > 0, "Altered lines point to a fault in storage or to a transformation on one side.")
 	say(c.DoubledInA > 0 && !r.Sides[A].AtLeastOnce, "A has lines more often than B: look for objects delivered twice under A.")
+	say(c.DoubledInB > 0 && !r.Sides[B].AtLeastOnce, "B has lines more often than A: look for objects delivered twice under B.")
 	say(r.Verdict == Equal, "Keep both running until a window of at least a day, with its busiest hours, says the same.")
 	return advice
 }

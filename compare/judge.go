@@ -86,7 +86,3 @@ func (c *Counts) change(f finding, by int64) {
 	}
 	c.Distinct += by
 }
-
-// Equal says that nothing is missing on either side; duplicates that are legal
-// do not count.
-func (c Counts) Equal() bool { return c.MissingInA == 0 && c.MissingInB == 0 }

@@ -21,6 +21,9 @@ type Proof struct {
 	// Proved counts objects whose lines have the number and the hash that their
 	// manifest gives.
 	Proved int64 `json:"proved"`
+	// Unproved counts those whose lines were not held against it: they were written
+	// raw, or the comparison cuts, spells or samples them otherwise.
+	Unproved int64 `json:"unproved"`
 	// Gaps counts ranges the stream lost before they could be read.
 	Gaps int64 `json:"gaps"`
 	// Wrong, Absent and Foreign are keys: other content than their manifest
@@ -75,10 +78,21 @@ func (r *run) prove(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the manifests: %w", err)
 	}
+	read := 0
 	for o := range p.reads {
-		if key := p.prefix + o.key; o.side == p.side && !p.named[key] {
+		if o.side != p.side {
+			continue
+		}
+		read++
+		if key := p.prefix + o.key; !p.named[key] {
 			p.proof.Foreign = append(p.proof.Foreign, key)
 		}
+	}
+	if read > 0 && len(p.proof.Foreign) == read && len(p.proof.Absent) == 0 {
+		r.report.Problems = append(r.report.Problems, Problem{
+			Kind: ProblemProof, Side: p.side.String(),
+			Error: fmt.Sprintf("no manifest in %s names an object of side %s, %s: nothing is proved", r.c.Manifests.Location(), p.side, r.report.Sides[p.side].Location),
+		})
 	}
 	p.proof.Shards = int64(len(p.chains))
 	slices.Sort(p.proof.Foreign)
@@ -154,13 +168,13 @@ func (p *prover) take(m manifest.Manifest) {
 		p.proof.Holes = append(p.proof.Holes, fmt.Sprintf("%s: the first manifest there is has number %d", m.Shard, m.Number))
 	}
 	for _, o := range m.Objects {
-		p.object(o)
+		p.object(o, p.exact && !m.Raw)
 	}
 	m.Objects = nil
 	p.chains[m.Folder()] = m
 }
 
-func (p *prover) object(o manifest.Object) {
+func (p *prover) object(o manifest.Object, exact bool) {
 	p.named[o.Key] = true
 	rest, below := strings.CutPrefix(o.Key, p.prefix)
 	if !below {
@@ -172,7 +186,9 @@ func (p *prover) object(o manifest.Object) {
 		if p.expected(rest) {
 			p.proof.Absent = append(p.proof.Absent, o.Key)
 		}
-	case read.Failed || !p.exact:
+	case read.Failed: // a problem of the report
+	case !exact:
+		p.proof.Unproved++
 	case read.Lines != o.Lines || read.Hash.String() != o.Hash:
 		p.proof.Wrong = append(p.proof.Wrong, o.Key)
 	default:

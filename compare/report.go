@@ -138,6 +138,10 @@ const (
 	ProblemEmpty      ProblemKind = "empty"      // nothing to compare on a side
 	ProblemTruth      ProblemKind = "truth"      // the stream could not be asked
 	ProblemSlice      ProblemKind = "failed"     // a part of the work could not be done
+	ProblemProof      ProblemKind = "unproved"   // the manifests are not those of a side
+	// ProblemContradiction: a later pass did not find what the first one counted,
+	// and no store said that something changed.
+	ProblemContradiction ProblemKind = "contradiction"
 )
 
 func problemOf(o Object, err error) Problem {

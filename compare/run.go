@@ -89,9 +89,33 @@ func (r *run) differ(ctx context.Context) error {
 		return err
 	}
 	for _, h := range hashes {
-		r.take(judge(r.found[h].copies, r.c.Legal))
+		c := r.found[h].copies
+		r.explain(c)
+		r.take(judge(c, r.c.Legal))
 	}
+	r.contradiction()
 	return nil
+}
+
+// explain takes a difference that was found out of the sketch.
+func (r *run) explain(c copies) { r.tally.sketch.Explain(c.hash, c.all(A)-c.all(B)) }
+
+// contradiction notes that the passes were not of the same lines: what the first
+// one counted and no later one found would pass for equal. What could not be read
+// explains it.
+func (r *run) contradiction() {
+	left := 0
+	for b := range sketch.Buckets {
+		if r.tally.sketch.Differs(b) {
+			left++
+		}
+	}
+	if left == 0 || len(r.report.Problems) > 0 {
+		return
+	}
+	r.report.Problems = append(r.report.Problems, Problem{
+		Kind: ProblemContradiction, Error: fmt.Sprintf("the passes contradict one another: in %d of %d parts of the lines the differences counted are not those found", left, sketch.Buckets),
+	})
 }
 
 // take counts a finding.
@@ -106,6 +130,7 @@ func (r *run) take(f finding) {
 func (r *run) spill(ctx context.Context) error {
 	r.report.Method.Spilled = true
 	problems, err := r.countOnDisk(ctx, func(c copies) {
+		r.explain(c)
 		f := judge(c, r.c.Legal)
 		if len(r.findings) < r.c.kept() {
 			r.take(f)
@@ -122,6 +147,7 @@ func (r *run) spill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.contradiction()
 	hashes := make([]sketch.Hash, len(r.findings))
 	for i, f := range r.findings {
 		hashes[i] = f.copies.hash

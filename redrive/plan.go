@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,8 +142,14 @@ func (s Spec) Plan(ctx context.Context, from archive.Store, store jobs.Store, no
 	if err != nil {
 		return jobs.Job{}, nil, fmt.Errorf("encode the job: %w", err)
 	}
+	last := 0 // not how many there are: an earlier one may have been deleted
+	for _, one := range family {
+		if n, err := strconv.Atoi(strings.TrimPrefix(one.ID, s.Family())); err == nil {
+			last = max(last, n)
+		}
+	}
 	j := jobs.Job{
-		ID: fmt.Sprintf("%s%d", s.Family(), len(family)+1), Kind: Kind, Spec: spec,
+		ID: fmt.Sprintf("%s%d", s.Family(), last+1), Kind: Kind, Spec: spec,
 		Title: "redrive " + s.Source + " to " + s.To, Created: now,
 	}
 	var (

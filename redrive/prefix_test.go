@@ -145,6 +145,10 @@ func TestAForeignObjectIsNeverReplacedAndTheOthersAreWritten(t *testing.T) {
 	if o := to.Objects(); string(o[0].Body) != "precious" || string(o[1].Body) != "two\n" {
 		t.Fatalf("%+v", o)
 	}
+	all[0] = all[0].Fail("")
+	if owes, err := redrive.Owes(all[0]); err != nil || !owes {
+		t.Errorf("nobody says that it is to be resumed: %v", err)
+	}
 	to.Remove("a") // and resumed
 	if r, err := b.try(h.Do, j, &all[0]); err != nil || r.Objects != 2 || r.Redriven != 2 {
 		t.Fatal(r, err)
@@ -162,6 +166,10 @@ func TestAnObjectThatChangedSincePlanningFailsItsSliceAndIsPlannedAnew(t *testin
 	h := &redrive.Prefix{From: b.from, To: to}
 	if _, err := b.try(h.Do, j, &all[0]); err == nil || !strings.Contains(err.Error(), "redrive a: it changed since it was planned") {
 		t.Fatal(err)
+	}
+	all[0] = all[0].Fail("")
+	if owes, err := redrive.Owes(all[0]); err != nil || owes {
+		t.Errorf("it is planned anew, and still owed: %v", err)
 	}
 	j, all = b.plan()
 	if len(all) != 1 || j.ID != b.spec.Family()+"2" {

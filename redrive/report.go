@@ -2,7 +2,9 @@ package redrive
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/jobs"
@@ -124,6 +126,26 @@ type progress struct {
 type failed struct {
 	Item   int    `json:"item"`
 	Reason string `json:"reason"`
+	// Changed: the object is not the one that was planned. What it is now is
+	// planned as another one.
+	Changed bool `json:"changed,omitempty"`
+}
+
+// Owes reports whether a slice failed with objects that nobody redrives unless it
+// is resumed: no later plan has them.
+func Owes(s jobs.Slice) (bool, error) {
+	var (
+		items []Item
+		p     progress
+	)
+	if s.State != jobs.Failed {
+		return false, nil
+	}
+	err := json.Unmarshal(s.Spec, &items)
+	if s.Progress != nil {
+		err = errors.Join(err, json.Unmarshal(s.Progress, &p))
+	}
+	return p.Object < len(items) || slices.ContainsFunc(p.Failed, func(f failed) bool { return !f.Changed }), err
 }
 
 // work is what a handler is given, decoded.
@@ -151,7 +173,7 @@ func begin(t jobs.Task) (work, error) {
 
 // fail notes that an item cannot be done.
 func (w *work) fail(item int, err error) {
-	w.at.Failed = append(w.at.Failed, failed{item, err.Error()})
+	w.at.Failed = append(w.at.Failed, failed{item, err.Error(), errors.Is(err, errChanged)})
 }
 
 // end is the result, or the error that names what could not be done.

@@ -141,8 +141,13 @@ func touches(m manifest.Manifest, from, to Point) bool {
 		}
 	}
 	last := m.Last
-	if last.AtEnd() {
-		last.Sequence = m.Objects[len(m.Objects)-1].Last
+	if last.AtEnd() { // the greatest of its objects': they do not stand in that order
+		last.Sequence = m.Objects[0].Last
+		for _, o := range m.Objects[1:] {
+			if standpipe.CompareSequence(o.Last, last.Sequence) > 0 {
+				last.Sequence = o.Last
+			}
+		}
 	}
 	if from.Sequence != "" {
 		if c := standpipe.CompareSequence(last.Sequence, from.Sequence); c < 0 || c == 0 && from.After {

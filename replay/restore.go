@@ -28,12 +28,14 @@ type Result struct {
 	// Unlike objects were not made again, for their records give other lines
 	// now, or their manifest is gone.
 	Unlike int64 `json:"unlike"`
-	// Left names what is damaged, beyond or unlike, the first thousand.
+	// Foreign objects are of another delivery stream, whose configuration makes them.
+	Foreign int64 `json:"foreign"`
+	// Left names what is damaged, beyond, unlike or foreign, the first thousand.
 	Left []verify.Finding `json:"left,omitempty"`
 }
 
 // Incomplete is how many objects are not as they should be.
-func (sum *Result) Incomplete() int64 { return sum.Damaged + sum.Beyond + sum.Unlike }
+func (sum *Result) Incomplete() int64 { return sum.Damaged + sum.Beyond + sum.Unlike + sum.Foreign }
 
 // Add sums up.
 func (sum *Result) Add(o Result) {
@@ -44,6 +46,7 @@ func (sum *Result) Add(o Result) {
 	sum.Damaged += o.Damaged
 	sum.Beyond += o.Beyond
 	sum.Unlike += o.Unlike
+	sum.Foreign += o.Foreign
 	sum.Left = append(sum.Left, o.Left[:min(len(o.Left), max(0, 1000-len(sum.Left)))]...)
 }
 
@@ -104,10 +107,10 @@ func (r *Restorer) one(ctx context.Context, key string) (sum Result, err error) 
 	}
 	sum.Manifests++
 	if another(m, r.Delivery) {
-		sum.Left = append(sum.Left, verify.Finding{
-			Kind: verify.Foreign, Shard: m.Shard, Manifest: key, After: &m.Previous, Last: &m.Last,
-			Detail: fmt.Sprintf("it is of the delivery stream %s: replay it with its configuration", m.Delivery),
-		})
+		for _, o := range m.Objects {
+			sum.Foreign++
+			sum.leave(m, key, o, verify.Foreign, fmt.Sprintf("it is of the delivery stream %s: replay it with its configuration", m.Delivery))
+		}
 		return sum, nil
 	}
 	var missing, damaged []int
@@ -198,18 +201,17 @@ func shardOf(listed []standpipe.Shard, m manifest.Manifest) standpipe.Shard {
 	return standpipe.Shard{ID: m.Shard}
 }
 
-// FromReport takes the manifests to restore out of verify's report, and names
-// what restoring cannot mend.
-func FromReport(b []byte) (manifests []string, deep bool, left []verify.Finding, err error) {
-	var r verify.Report
+// FromReport reads verify's report, takes the manifests to restore out of it, and
+// names what restoring cannot mend.
+func FromReport(b []byte) (r verify.Report, manifests []string, left []verify.Finding, err error) {
 	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, false, nil, fmt.Errorf("decode the report: %w", err)
+		return r, nil, nil, fmt.Errorf("decode the report: %w", err)
 	}
 	if r.Schema != verify.Schema {
-		return nil, false, nil, fmt.Errorf("the report has schema %d, this program knows %d", r.Schema, verify.Schema)
+		return r, nil, nil, fmt.Errorf("the report has schema %d, this program knows %d", r.Schema, verify.Schema)
 	}
 	if r.Unlisted > 0 {
-		return nil, false, nil, fmt.Errorf("the report lists %d findings and leaves out %d: replay the range by --from and --to", len(r.Findings), r.Unlisted)
+		return r, nil, nil, fmt.Errorf("the report lists %d findings and leaves out %d: replay the range by --from and --to", len(r.Findings), r.Unlisted)
 	}
 	manifests = []string{}
 	for _, f := range r.Findings {
@@ -219,5 +221,5 @@ func FromReport(b []byte) (manifests []string, deep bool, left []verify.Finding,
 		}
 		left = append(left, f)
 	}
-	return manifests, r.Deep, left, nil
+	return r, manifests, left, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"slices"
 	"time"
 
 	"github.com/standpipe/standpipe"
@@ -91,9 +93,10 @@ type chain struct {
 	last   string // key of the last file seen
 	number int64  // of the last manifest
 	before *manifest.Manifest
-	// start is the first record that the chain covers, done where it stands.
-	start string
-	done  standpipe.Position
+	// start is the first record that the chain covers, previous what it comes
+	// after, done where the chain stands.
+	start          string
+	previous, done standpipe.Position
 }
 
 // follow adds one manifest and says what is wrong between it and the one
@@ -117,7 +120,7 @@ func (c *chain) follow(l link) (found []Finding) {
 			fmt.Sprintf("manifest %d ends at %s, %d begins after %s", c.number, c.before.Last, l.number, m.Previous)))
 	}
 	if c.start == "" {
-		c.start, c.origin = m.First, m.Origin
+		c.start, c.previous, c.origin = m.First, m.Previous, m.Origin
 	}
 	c.number, c.before, c.done = l.number, &m, m.Last
 	return found
@@ -134,34 +137,70 @@ func finding(k Kind, l link, after, last standpipe.Position, detail string) Find
 	return f
 }
 
-// overlaps compares chains of the same shard and delivery: a lease that was lost
-// and made anew begins a second chain, which may cover records again.
-func overlaps(chains []*chain) (found []Finding) {
+// seams compares chains of the same shard and delivery: a lease that was lost or
+// moved and made anew begins a second chain, which may cover records again, or
+// begin where others were never delivered.
+func seams(chains []*chain) (found []Finding) {
 	type shard struct {
 		delivery, stream, created string
 		id                        standpipe.ShardID
 	}
-	seen := map[shard][]*chain{}
+	all := map[shard][]*chain{}
+	var order []shard
 	for _, c := range chains {
 		if c.start == "" {
 			continue
 		}
 		id := shard{c.origin.Delivery, c.origin.Stream, c.origin.Created.UTC().String(), c.origin.Shard}
-		for _, other := range seen[id] {
-			a, b := other, c
-			if standpipe.CompareSequence(a.start, b.start) > 0 {
-				a, b = b, a // a begins first
-			}
-			from := standpipe.Position{Sequence: b.start}
-			if a.done.Compare(from) < 0 {
-				continue
-			}
-			found = append(found, Finding{
-				Kind: Overlap, Shard: c.origin.Shard, Manifest: b.last, After: &from, Last: &a.done,
-				Detail: fmt.Sprintf("%s and %s both cover it: the shard was begun anew, and its records are there twice", a.origin.Folder(), b.origin.Folder()),
-			})
+		if all[id] == nil {
+			order = append(order, id)
 		}
-		seen[id] = append(seen[id], c)
+		all[id] = append(all[id], c)
+	}
+	for _, id := range order {
+		of := all[id]
+		slices.SortStableFunc(of, func(a, b *chain) int { return standpipe.CompareSequence(a.start, b.start) })
+		furthest := of[0]
+		for n, b := range of[1:] {
+			found = append(found, b.overlaps(of[:n+1])...)
+			if gap := b.after(furthest); gap != nil {
+				found = append(found, *gap)
+			}
+			if b.done.Compare(furthest.done) > 0 {
+				furthest = b
+			}
+		}
 	}
 	return found
+}
+
+// overlaps names the chains that begin before c and have records of it.
+func (c *chain) overlaps(before []*chain) (found []Finding) {
+	from := standpipe.Position{Sequence: c.start}
+	for _, a := range before {
+		if a.done.Compare(from) < 0 {
+			continue
+		}
+		found = append(found, Finding{
+			Kind: Overlap, Shard: c.origin.Shard, Manifest: c.last, After: &from, Last: &a.done,
+			Detail: fmt.Sprintf("%s and %s both cover it: the shard was begun anew, and its records are there twice", a.origin.Folder(), c.origin.Folder()),
+		})
+	}
+	return found
+}
+
+// after is the gap between two chains, if there may be one: c neither goes on
+// where a ends nor begins before that.
+func (c *chain) after(a *chain) *Finding {
+	if c.previous == a.done || a.done.Compare(standpipe.Position{Sequence: c.start}) >= 0 {
+		return nil
+	}
+	f := &Finding{
+		Kind: Gap, Shard: c.origin.Shard, Manifest: c.last, After: &a.done,
+		Detail: fmt.Sprintf("%s ends there and %s begins at %s: the shard was begun anew, and what lies between, if anything does, is in neither", a.origin.Folder(), c.origin.Folder(), c.start),
+	}
+	if n, ok := new(big.Int).SetString(c.start, 10); ok {
+		f.Last = &standpipe.Position{Sequence: n.Sub(n, big.NewInt(1)).String()}
+	}
+	return f
 }

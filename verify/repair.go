@@ -9,7 +9,8 @@ import (
 
 // Commands names the commands that mend what was found.
 type Commands struct {
-	// Config is the path of the configuration for replay.
+	// Config is the path of the configuration for replay; empty when there is none
+	// that delivers here: a replay mends its own archive only.
 	Config string
 	// Archive is the root's location, "s3://bucket/" or a folder.
 	Archive string
@@ -18,6 +19,9 @@ type Commands struct {
 // Repair is the command that mends f, empty where none can.
 func (c Commands) Repair(f Finding) string {
 	replay := "standpipe replay -c " + quote(c.Config)
+	if c.Config == "" && (f.Kind.Repairable() || f.Kind == Gap) {
+		return ""
+	}
 	switch f.Kind {
 	case Missing:
 		return replay + " --manifest " + quote(f.Manifest)

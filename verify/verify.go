@@ -61,6 +61,10 @@ var ErrBeyond = errors.New("beyond the stream's retention")
 // ErrNoManifests says that there is nothing to verify.
 var ErrNoManifests = errors.New("no manifests")
 
+// ErrNoObjects says that no manifest names an object below the prefix: to find
+// nothing wrong with it would mean nothing.
+var ErrNoObjects = errors.New("no manifest names an object there")
+
 // A named is an object that a manifest names, as it is sorted on disk.
 type named struct {
 	Manifest string             `json:"m"`
@@ -141,7 +145,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 			Hint: "give the place where _standpipe/commits/ lies; the mode at-least-once writes no manifests",
 		}
 	}
-	for _, f := range overlaps(v.chains) {
+	for _, f := range seams(v.chains) {
 		v.found(f)
 	}
 	v.cut(o.Ends)
@@ -150,6 +154,12 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	}
 	if err := v.strangers(ctx); err != nil {
 		return r, fmt.Errorf("judge the objects in no manifest: %w", err)
+	}
+	if v.names.empty() && o.Prefix != "" && len(v.report.Found) == 0 {
+		return r, &standpipe.Error{
+			Class: standpipe.NotFound, Op: "look under " + o.Store.Location() + " for " + o.Prefix, Err: ErrNoObjects,
+			Hint: fmt.Sprintf("%d objects lie there; is the name right? Without it all of %s is verified", v.report.Counts.Outside, o.Store.Location()),
+		}
 	}
 	return r, nil
 }

@@ -389,6 +389,21 @@ func contentOf(t *testing.T, body []byte) Content {
 	return c
 }
 
+// A sum of hashes does not see the order of lines, which the bytes have when
+// nothing compresses them.
+func TestPlainLinesInAnotherOrderAreAltered(t *testing.T) {
+	written, lines := []byte("one\ntwo\n"), []string{"one", "two"}
+	o := objectOf("k", written, lines)
+	for body, want := range map[string]Kind{"one\ntwo\n": "", "two\none\n": Altered} {
+		if kind, detail := Judge(contentOf(t, []byte(body)), o, false); kind != want {
+			t.Errorf("%q: %q %s", body, kind, detail)
+		}
+	}
+	if kind, detail := Judge(contentOf(t, gz("two", "one")), o, false); kind != "" {
+		t.Errorf("written anew: %q %s", kind, detail)
+	}
+}
+
 func TestADroppedLineIsNamedWithItsNumber(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		fill(p)
@@ -566,10 +581,37 @@ func TestAShardBegunAnewOverlaps(t *testing.T) {
 		p.put("rawdata/again.gz", gz(lines...))
 		p.put(manifest.Key(m.Origin, 1), m.Encode())
 		ranged(t, only(t, verified(t, p, nil), Overlap), "401", "500")
-		m.First, m.Last.Sequence = "501", "600"
+		m.Previous.Sequence, m.First, m.Last.Sequence = "500", "501", "600"
 		p.put(manifest.Key(m.Origin, 1), m.Encode())
 		if r := verified(t, p, nil); r.Verdict != Whole {
 			t.Errorf("a second chain after the first: %+v", r.Findings)
+		}
+	})
+}
+
+// Checkpoints that were lost, with a start at LATEST, or moved ahead: each chain is
+// whole, and what lies between them is in neither.
+func TestAShardBegunAnewFurtherOnLeavesAGap(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		lines := []string{"later"}
+		m := manifestOf(1, 1, objectOf("rawdata/later.gz", gz(lines...), lines))
+		m.Incarnation, m.Previous.Sequence, m.First, m.Last.Sequence = "0 sorts before", standpipe.Latest, "551", "600"
+		p.put("rawdata/later.gz", gz(lines...))
+		p.put(manifest.Key(m.Origin, 1), m.Encode())
+		f := only(t, verified(t, p, nil), Gap)
+		ranged(t, f, "500", "550")
+		repairs(t, f, "--from after:500", "--to 550", "--to-prefix recovered/")
+		// A third one that fills it; the order of their names says nothing.
+		m.Incarnation, m.Previous.Sequence, m.First, m.Last.Sequence = "third", "500", "501", "550"
+		m.Objects[0].Key = "rawdata/recovered.gz"
+		p.put("rawdata/recovered.gz", gz(lines...))
+		p.put(manifest.Key(m.Origin, 1), m.Encode())
+		m.Incarnation, m.Previous.Sequence, m.First, m.Last.Sequence = "0 sorts before", "550", "551", "600"
+		m.Objects[0].Key = "rawdata/later.gz"
+		p.put(manifest.Key(m.Origin, 1), m.Encode())
+		if r := verified(t, p, nil); r.Verdict != Whole {
+			t.Errorf("filled: %+v", r.Findings)
 		}
 	})
 }
@@ -722,6 +764,21 @@ func TestAPrefixRestrictsTheObjectsNotTheChains(t *testing.T) {
 			t.Errorf("%+v %+v", r.Counts, r.Findings)
 		}
 		only(t, verified(t, p, func(o *Options) { o.Prefix = "rawdata/2026/11/12/" }), Missing)
+	})
+}
+
+// Nothing is wrong with a place that is not there, or whose manifests are gone with
+// the folder they were in: that makes it no whole one.
+func TestAPrefixWithoutAnObjectOfTheArchiveIsNoVerdict(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		fill(p)
+		p.put("again/rawdata/x.gz", gz("line"))
+		for prefix, want := range map[string]string{"rwadata/": "0 objects lie there", "again/": "1 objects lie there"} {
+			r, err := Run(t.Context(), Options{Store: p.store(), Prefix: prefix, TempDir: t.TempDir()})
+			if !errors.Is(err, ErrNoObjects) || r.Verdict != Incomplete || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %s, %v", prefix, r.Verdict, err)
+			}
+		}
 	})
 }
 

@@ -33,11 +33,12 @@ var kind = boltfile.Kind{
 	Foreign: "check Standpipe.Checkpoint.Path; a file that is not a checkpoint store must be moved away",
 	Disk:    "free space or mend the disk under Standpipe.Checkpoint.Path",
 	Buckets: [][]byte{bucketLeases, bucketWorkers},
+	Own:     own,
 }
 
 // Store is a checkpoint.Store in one file.
 type Store struct {
-	db *bolt.DB
+	db *boltfile.File
 }
 
 var _ checkpoint.Store = (*Store)(nil)
@@ -54,7 +55,7 @@ func Open(dir string) (*Store, error) {
 
 // Create implements checkpoint.Store.
 func (s *Store) Create(ctx context.Context, l checkpoint.Lease) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketLeases)
 		if b.Get([]byte(l.Shard)) != nil {
 			return checkpoint.ErrExists
@@ -65,7 +66,7 @@ func (s *Store) Create(ctx context.Context, l checkpoint.Lease) error {
 
 // Get implements checkpoint.Store.
 func (s *Store) Get(ctx context.Context, shard standpipe.ShardID) (l checkpoint.Lease, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error {
+	err = s.db.Read(ctx, func(tx *bolt.Tx) error {
 		return get(tx.Bucket(bucketLeases), string(shard), &l)
 	})
 	return l, err
@@ -73,7 +74,7 @@ func (s *Store) Get(ctx context.Context, shard standpipe.ShardID) (l checkpoint.
 
 // Update implements checkpoint.Store.
 func (s *Store) Update(ctx context.Context, u checkpoint.Update) (next checkpoint.Lease, err error) {
-	err = s.update(ctx, func(tx *bolt.Tx) error {
+	err = s.db.Write(ctx, func(tx *bolt.Tx) error {
 		var l checkpoint.Lease
 		b := tx.Bucket(bucketLeases)
 		if err := get(b, string(u.Shard), &l); err != nil {
@@ -93,7 +94,7 @@ func (s *Store) Update(ctx context.Context, u checkpoint.Update) (next checkpoin
 
 // Delete implements checkpoint.Store.
 func (s *Store) Delete(ctx context.Context, l checkpoint.Lease) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bolt.Tx) error {
 		var found checkpoint.Lease
 		b := tx.Bucket(bucketLeases)
 		if err := get(b, string(l.Shard), &found); err != nil {
@@ -108,7 +109,7 @@ func (s *Store) Delete(ctx context.Context, l checkpoint.Lease) error {
 
 // Roster implements checkpoint.Store.
 func (s *Store) Roster(ctx context.Context) (r checkpoint.Roster, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error {
+	err = s.db.Read(ctx, func(tx *bolt.Tx) error {
 		if r.Leases, err = all[checkpoint.Lease](tx.Bucket(bucketLeases)); err != nil {
 			return err
 		}
@@ -120,7 +121,7 @@ func (s *Store) Roster(ctx context.Context) (r checkpoint.Roster, err error) {
 
 // Beat implements checkpoint.Store.
 func (s *Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worker, error) {
-	err := s.update(ctx, func(tx *bolt.Tx) error {
+	err := s.db.Write(ctx, func(tx *bolt.Tx) error {
 		var found checkpoint.Worker
 		b := tx.Bucket(bucketWorkers)
 		if err := get(b, w.ID, &found); err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
@@ -137,7 +138,7 @@ func (s *Store) Beat(ctx context.Context, w checkpoint.Worker) (checkpoint.Worke
 
 // Nudge implements checkpoint.Store.
 func (s *Store) Nudge(ctx context.Context, id string) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bolt.Tx) error {
 		var w checkpoint.Worker
 		b := tx.Bucket(bucketWorkers)
 		if err := get(b, id, &w); err != nil {
@@ -150,35 +151,16 @@ func (s *Store) Nudge(ctx context.Context, id string) error {
 
 // Forget implements checkpoint.Store.
 func (s *Store) Forget(ctx context.Context, id string) error {
-	return s.update(ctx, func(tx *bolt.Tx) error { return tx.Bucket(bucketWorkers).Delete([]byte(id)) })
+	return s.db.Write(ctx, func(tx *bolt.Tx) error { return tx.Bucket(bucketWorkers).Delete([]byte(id)) })
 }
 
 // Close implements checkpoint.Store. It waits for running transactions.
 func (s *Store) Close() error { return s.db.Close() }
 
-func (s *Store) update(ctx context.Context, f func(*bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.classify(s.db.Update(f))
-}
-
-func (s *Store) view(ctx context.Context, f func(*bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.classify(s.db.View(f))
-}
-
-// classify leaves the contract's own errors alone.
-func (s *Store) classify(err error) error {
-	if err == nil || errors.Is(err, checkpoint.ErrExists) || errors.Is(err, checkpoint.ErrNotFound) {
-		return err
-	}
-	if _, ok := errors.AsType[*checkpoint.FencedError](err); ok {
-		return err
-	}
-	return kind.Classify(s.db, err)
+// own are the answers of the contract.
+func own(err error) bool {
+	_, fenced := errors.AsType[*checkpoint.FencedError](err)
+	return fenced || errors.Is(err, checkpoint.ErrExists) || errors.Is(err, checkpoint.ErrNotFound)
 }
 
 // get reads a row into v. ErrNotFound when there is none.

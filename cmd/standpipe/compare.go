@@ -201,6 +201,7 @@ Examples:
 }
 
 func (c *compareArchives) Run(ctx context.Context, g *globals, out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	cfg, err := c.settings(ctx, g, time.Now())
 	if err != nil {
 		return err
@@ -243,6 +244,9 @@ func (c *compareArchives) settings(ctx context.Context, g *globals, now time.Tim
 		if cfg.Places[i], err = absolute(place); err != nil {
 			return cfg, usage(err)
 		}
+	}
+	if a, b := strings.TrimSuffix(cfg.Places[compare.A], "/"), strings.TrimSuffix(cfg.Places[compare.B], "/"); a == b {
+		return cfg, usagef("A and B are both %s: an archive is equal to itself", a)
 	}
 	if err := openArchives(ctx, g, &cfg, c.A, c.B); err != nil {
 		return cfg, err

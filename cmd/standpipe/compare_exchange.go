@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,7 +33,8 @@ Examples:
     standpipe compare sketch s3://lake/raw/ -o a.sketch --records json --from 2026-11-21T00:00:00Z --to 2026-11-22T00:00:00Z`
 }
 
-func (c *compareSketch) Run(ctx context.Context, g *globals, out *console) error {
+func (c *compareSketch) Run(ctx context.Context, g *globals, out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	cfg, err := c.config(time.Now())
 	if err != nil {
 		return err
@@ -87,7 +89,11 @@ func (compareDiff) Help() string {
     standpipe compare diff a.sketch b.sketch --json > diff.json`
 }
 
-func (c *compareDiff) Run(out *console) error {
+func (c *compareDiff) Run(out *console) (err error) {
+	defer func() { err = undecided(err) }()
+	if filepath.Clean(c.A) == filepath.Clean(c.B) {
+		return usagef("A and B are both %s: a sketch is equal to itself", c.A)
+	}
 	a, err := readExchange(c.A)
 	if err != nil {
 		return err
@@ -145,7 +151,8 @@ Examples:
     standpipe compare find s3://lake/raw/ diff.json --records json`
 }
 
-func (c *compareFind) Run(ctx context.Context, g *globals, out *console) error {
+func (c *compareFind) Run(ctx context.Context, g *globals, out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	cfg, err := c.config(time.Now())
 	if err != nil {
 		return err

@@ -297,7 +297,7 @@ func TestCompareSaysHowToGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
-	if r := call(args...); r.code != exitFailed || !strings.Contains(r.errors, "another process is using it") {
+	if r := call(args...); r.code != exitIncomplete || !strings.Contains(r.errors, "another process is using it") {
 		t.Errorf("two at once: %+v", r)
 	}
 }

@@ -77,7 +77,10 @@ func TestCompareSaysWhatIsWrongAndWhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := call("compare", "--settle=0s", "--json", "a", "b")
-	same := call("compare", "--settle=0s", "a", "a")
+	if err := os.CopyFS("same", os.DirFS("a")); err != nil {
+		t.Fatal(err)
+	}
+	same := call("compare", "--settle=0s", "a", "same")
 	goldens(t, map[string]string{
 		"compare.txt": r.out, "compare-combined.txt": string(combined), "compare-equal.txt": same.out,
 		"compare.json": timeless.ReplaceAllString(j.out, "$1 0"), "compare.html": timeless.ReplaceAllString(string(html), "$1 0"),
@@ -137,6 +140,9 @@ func TestCompareAcrossAccountsExchangesSketches(t *testing.T) {
 	if r := call("compare", "diff", "a.sketch", "json.sketch"); r.code != exitUsage || !strings.Contains(r.errors, "other flags") {
 		t.Errorf("%+v", r)
 	}
+	if r := call("compare", "diff", "a.sketch", "./a.sketch"); r.code != exitUsage || !strings.Contains(r.errors, "equal to itself") {
+		t.Errorf("%+v", r)
+	}
 	if r := call("compare", "diff", "a.sketch", "diff.json"); r.code != exitUsage {
 		t.Errorf("%+v", r)
 	}
@@ -153,8 +159,14 @@ func TestCompareNeverPassesInSilence(t *testing.T) {
 	if r := call("compare", "a", "b", "--settle=0s"); r.code != exitIncomplete || !strings.Contains(r.out, "x.gz: unreadable: gzip at byte") {
 		t.Errorf("unreadable: %+v", r)
 	}
-	if r := call("compare", "a", "a", "--settle=0s", "--html", "none/report.html"); r.code != exitIncomplete || !strings.Contains(r.errors, "none/report.html") {
+	if r := call("compare", "a", "b", "--settle=0s", "--html", "none/report.html"); r.code != exitIncomplete || !strings.Contains(r.errors, "none/report.html") {
 		t.Errorf("no room for the report: %+v", r)
+	}
+	if err := os.WriteFile("file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := call("compare", "a", "b", "--settle=0s", "--jobs", "file/jobs"); r.code != exitIncomplete || !strings.Contains(r.errors, "file/jobs") {
+		t.Errorf("no place for the job: %+v", r)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -173,6 +185,7 @@ func TestCompareRefusesWhatContradictsItself(t *testing.T) {
 		"a none":                                "open the folder none: no such file or directory (a bucket is written s3://bucket/prefix/)",
 		"a b --truth http://x":                  "give kinesis://NAME",
 		"a b --capacity 0":                      "--capacity 0",
+		"a ./b/../a/":                           "an archive is equal to itself",
 		"a b --settle=0s --manifests a/2026/11": "neither archive is below",
 	} {
 		if r := call(append([]string{"compare"}, strings.Fields(args)...)...); r.code != exitUsage || !strings.Contains(strings.ReplaceAll(r.errors, "\"", ""), want) {

@@ -48,3 +48,12 @@ func exitCode(err error) int {
 	}
 	return exitFailed
 }
+
+// undecided is err as it leaves a command whose exit code 1 is a verdict: whatever
+// kept it from having one is not that.
+func undecided(err error) error {
+	if _, decided := errors.AsType[*exitError](err); err == nil || decided {
+		return err
+	}
+	return &exitError{code: exitIncomplete, err: err}
+}

@@ -215,8 +215,11 @@ type redriveReport struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Jobs are those that were worked on.
 	Jobs []string `json:"jobs"`
-	// Failed are slices that need a person.
+	// Failed are slices that need a person, also those of earlier calls.
 	Failed []redriveFailure `json:"failed"`
+
+	empty   bool // neither now nor before was there an object
+	givenUp bool // somebody cancelled what had failed
 }
 
 type redriveFailure struct {
@@ -225,7 +228,8 @@ type redriveFailure struct {
 	Error string `json:"error"`
 }
 
-// runFamily goes on with the family's unfinished jobs, then plans what is new.
+// runFamily goes on with the family's unfinished jobs, then plans what is new. What
+// failed in one that has ended is in no plan, and still to be said.
 func (c *redriveCommand) runFamily(ctx context.Context, run jobRun, spec redrive.Spec, from archive.Store) (total redriveReport, err error) {
 	family, err := spec.Earlier(ctx, run.store)
 	if err != nil {
@@ -237,6 +241,9 @@ func (c *redriveCommand) runFamily(ctx context.Context, run jobRun, spec redrive
 			return total, fmt.Errorf("read job %s: %w", j.ID, err)
 		}
 		if jobs.Summarize(parts).Ended() {
+			if err := total.owed(j, parts); err != nil {
+				return total, err
+			}
 			continue
 		}
 		if err := total.do(ctx, run, j, nil); err != nil {
@@ -245,9 +252,29 @@ func (c *redriveCommand) runFamily(ctx context.Context, run jobRun, spec redrive
 	}
 	j, plan, err := spec.Plan(ctx, from, run.store, time.Now())
 	if err != nil || len(plan) == 0 {
+		total.empty = len(family) == 0
 		return total, err
 	}
 	return total, total.do(ctx, run, j, plan)
+}
+
+// owed takes over what failed in an earlier call and was not resumed; cancelling
+// its job gives it up.
+func (r *redriveReport) owed(j jobs.Job, parts []jobs.Slice) error {
+	for _, s := range parts {
+		owes, err := redrive.Owes(s)
+		if err != nil {
+			return fmt.Errorf("read slice %d of job %s: %w", s.Number, s.Job, err)
+		}
+		switch {
+		case !owes:
+		case j.Cancelled:
+			r.givenUp = true
+		default:
+			r.Failed = append(r.Failed, redriveFailure{s.Job, s.Number, s.Error})
+		}
+	}
+	return nil
 }
 
 func (r *redriveReport) do(ctx context.Context, run jobRun, j jobs.Job, plan []jobs.Slice) error {
@@ -295,7 +322,7 @@ func (c *redriveCommand) report(out *console, r redriveReport) error {
 	case len(r.Failed) > 0:
 		return &standpipe.Error{
 			Class: standpipe.Fatal, Op: "redrive " + c.Source, Err: fmt.Errorf("%s failed", plural(len(r.Failed), "slice")),
-			Hint: "mend it, then standpipe jobs resume " + r.Failed[0].Job + " and the same command again; an object that changed is taken as a new one by the same command",
+			Hint: "mend it, then standpipe jobs resume " + r.Failed[0].Job + " and the same command again, or jobs cancel to give it up; an object that changed is taken as a new one by the same command",
 		}
 	case r.Rejected > 0:
 		return &exitError{code: exitRejected, err: fmt.Errorf("%s lines rejected", formatCount(r.Rejected))}
@@ -309,6 +336,10 @@ func redriveText(r redriveReport) string {
 	switch {
 	case r.DryRun:
 		fmt.Fprintf(&b, "would redrive %s records, %s, of %s objects", formatCount(r.Records-r.LeftOut), formatBytes(r.Bytes), formatCount(r.Objects))
+	case len(r.Jobs) == 0 && (len(r.Failed) > 0 || r.givenUp):
+		return "nothing new to redrive"
+	case len(r.Jobs) == 0 && r.empty:
+		return "nothing to redrive: there are no objects"
 	case len(r.Jobs) == 0:
 		return "nothing to redrive: every object was redriven before"
 	default:

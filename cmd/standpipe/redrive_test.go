@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,71 @@ func TestRedriveToAFolderNeedsNoAWS(t *testing.T) {
 	}
 	if b, err := os.ReadFile(written); err != nil || string(b) != "2026/a 0000\n2026/a 0001\n" {
 		t.Errorf("%q %v", b, err)
+	}
+}
+
+// What failed is in no later plan: until it is resumed, every call says so.
+func TestARedriveThatFailedIsNotDoneByTheNextCall(t *testing.T) {
+	source, to, store := t.TempDir(), t.TempDir(), t.TempDir()
+	args := []string{"redrive", source, "--to-prefix", to, "--jobs", store, "-q"}
+	if r := call(args...); r != (result{exitOK, "nothing to redrive: there are no objects\n", ""}) {
+		t.Errorf("an empty place: %+v", r)
+	}
+	failures(t, source, "2026/a", 2)
+	failures(t, to, "2026/a", 1) // somebody else's
+	resume := regexp.MustCompile(`standpipe (jobs resume redrive-\S+)`)
+	var hint string
+	for _, out := range []string{"redrove 0 of 0 records, 0 B, of 0 objects\n", "nothing new to redrive\n"} {
+		r := call(args...)
+		if r.code != exitFailed || r.out != out || !strings.Contains(r.errors, "the destination holds another object") || !resume.MatchString(r.errors) {
+			t.Fatalf("%+v", r)
+		}
+		hint = resume.FindStringSubmatch(r.errors)[1]
+	}
+	if r := call(append(strings.Fields(strings.Replace(hint, "resume", "cancel", 1)), "--jobs", store)...); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	if r := call(args...); r != (result{exitOK, "nothing new to redrive\n", ""}) {
+		t.Errorf("given up: %+v", r)
+	}
+	if err := os.Remove(filepath.Join(to, "2026", "a")); err != nil {
+		t.Fatal(err)
+	}
+	if r := call(append(strings.Fields(hint), "--jobs", store)...); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	if r := call(args...); r.code != exitRejected || !strings.HasPrefix(r.out, "redrove 2 of 2 records") {
+		t.Errorf("resumed: %+v", r)
+	}
+	if r := call(args...); r != (result{exitOK, "nothing to redrive: every object was redriven before\n", ""}) {
+		t.Errorf("done: %+v", r)
+	}
+}
+
+// The number of a job that is deleted is not given to another one while there are
+// later ones: its report would be theirs, with nothing done.
+func TestARedriveAfterADeletedJobIsOneOfItsOwn(t *testing.T) {
+	source, to, store := t.TempDir(), t.TempDir(), t.TempDir()
+	args := []string{"redrive", source, "--to-prefix", to, "--jobs", store, "-q", "--json"}
+	var first struct{ Jobs []string }
+	for i, key := range []string{"a", "b", "c"} {
+		failures(t, source, key, 1)
+		r := call(args...)
+		var got struct{ Jobs []string }
+		if err := json.Unmarshal([]byte(r.out), &got); err != nil || r.code != exitRejected || len(got.Jobs) != 1 {
+			t.Fatalf("%s: %v %+v", key, err, r)
+		}
+		if i == 0 {
+			first = got
+		}
+		if _, err := os.Stat(filepath.Join(to, key)); err != nil {
+			t.Errorf("%s was not redriven: %s", key, r.out)
+		}
+		if i == 1 {
+			if r := call("jobs", "delete", first.Jobs[0], "--jobs", store); r.code != exitOK {
+				t.Fatalf("%+v", r)
+			}
+		}
 	}
 }
 

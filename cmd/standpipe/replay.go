@@ -61,8 +61,8 @@ by a new one, which looks at everything again: objects can be lost twice.
 A live reader beside it keeps its share of the stream: --rate holds for a process, however many
 slices it works on, so N machines read N times as often. What retention has taken is named.
 
-Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something could not be restored or a slice
-failed, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something could not be restored, a slice
+failed or no manifest has records of the range, 130 interrupted.
 
 Examples:
 
@@ -78,6 +78,7 @@ type request struct {
 	asked string
 	deep  bool
 	left  []verify.Finding // what restoring cannot mend
+	of    string           // the archive that a report is about
 	// from and to are keys of manifests, where one was given.
 	from, to string
 }
@@ -150,7 +151,8 @@ func (k *replayCommand) request(now time.Time) (r request, err error) {
 		if err != nil {
 			return r, err
 		}
-		r.Manifests, r.deep, r.left, err = replay.FromReport(b)
+		report, manifests, left, err := replay.FromReport(b)
+		r.Manifests, r.deep, r.left, r.of = manifests, report.Deep, left, report.Archive
 		r.asked = named("--from-report", r.Manifests)
 		return r, err
 	}

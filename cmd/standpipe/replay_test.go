@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,5 +64,17 @@ func TestAReplayIsKnownByTheWordsItWasAskedIn(t *testing.T) {
 			t.Errorf("%s and %s are one question: %q", name, other, first)
 		}
 		seen[first] = name
+	}
+}
+
+// Records of the range that retention took before they were read again are in
+// nothing but the manifests' gaps: the range is not all there.
+func TestAReplayedRangeWithGapsIsNotDone(t *testing.T) {
+	var out bytes.Buffer
+	w := delivering{cmd: &replayCommand{ToPrefix: "again/"}, out: newConsole(nil, &out, &out), spec: replay.Spec{Archive: "s3://lake"}}
+	for gaps, want := range map[int64]int{0: exitOK, 1: exitIncomplete} {
+		if err := w.report(deliverReport{Delivered: replay.Delivered{Shards: 1, Flushes: 2, Gaps: gaps}}); exitCode(err) != want {
+			t.Errorf("%d gaps: %v", gaps, err)
+		}
 	}
 }

@@ -238,10 +238,15 @@ func (w *delivering) report(r deliverReport) (err error) {
 			w.out.note("records had left retention in %s, which the manifests name", amount(r.Gaps, "place"))
 		}
 	}
-	if err == nil && len(r.Failed) > 0 {
+	switch {
+	case err != nil:
+		return err
+	case len(r.Failed) > 0:
 		return slicesFailed(w.out, r.Job, r.Failed, "mend it, then standpipe jobs resume "+r.Job+" and the same command again")
+	case r.Gaps > 0:
+		return &exitError{code: exitIncomplete, err: errors.New("not replayed: what had left retention")}
 	}
-	return err
+	return nil
 }
 
 // unused refuses a prefix that already holds an archive of which nobody here

@@ -31,6 +31,9 @@ func (k *replayCommand) restore(ctx context.Context, g *globals, c *config.Confi
 	if err != nil {
 		return err
 	}
+	if r.of != "" && r.of != root.Location() {
+		return usagef("%s is about %s, and %s delivers to %s: only that can be mended with it", k.FromReport, r.of, k.Config, root.Location())
+	}
 	if err := r.locate(ctx, root.Store); err != nil {
 		return err
 	}
@@ -80,8 +83,17 @@ func (w *restoring) plan(ctx context.Context) (plan []replay.Slice, manifests in
 		manifests += s.Len()
 		return nil
 	})
-	if err != nil || len(others) == 0 {
-		return plan, manifests, err
+	switch {
+	case err != nil && w.request.Manifests != nil: // a key that is none
+		return nil, 0, usage(err)
+	case err != nil:
+		return nil, 0, err
+	case len(others) > 0:
+	case len(plan) == 0 && w.request.Manifests == nil:
+		return nil, 0, &exitError{code: exitIncomplete, err: fmt.Errorf(
+			"nothing was looked at: no manifest in %s has records of the range (standpipe verify says whether one is gone)", w.archive.Location())}
+	default:
+		return plan, manifests, nil
 	}
 	also := fmt.Sprintf("the range has manifests of the delivery stream %s, whose objects its own configuration makes; %s is of %s",
 		strings.Join(others, ", "), w.cmd.Config, w.request.Delivery)
@@ -187,6 +199,9 @@ func (r restoreReport) String() string {
 		formatCount(r.Damaged), formatCount(r.Beyond))
 	if r.Unlike > 0 {
 		text += ", " + formatCount(r.Unlike) + " with other lines now"
+	}
+	if r.Foreign > 0 {
+		text += ", " + formatCount(r.Foreign) + " of another delivery stream"
 	}
 	return text
 }

@@ -55,10 +55,10 @@ Examples:
     standpipe verify -c standpipe.yaml --deep --stream --json > report.json`
 }
 
-func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error {
+func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) (err error) {
+	defer func() { err = undecided(err) }()
 	var c *config.Config
 	if k.Config != "" {
-		var err error
 		if c, err = loadConfig(k.Config, out); err != nil {
 			return err
 		}
@@ -87,7 +87,6 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 	}
 	o := verify.Options{
 		Store: root.Store, Prefix: root.prefix, Deep: k.Deep, Intent: intent, Settle: k.Settle, TempDir: k.Temp, Now: time.Now(),
-		Repair: verify.Commands{Config: name, Archive: root.Location()}.Repair,
 	}
 	if !k.Quiet {
 		o.Progress = k.progress(out)
@@ -96,7 +95,11 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 		if o.Ends, err = k.ends(ctx, c, g, root); err != nil {
 			out.note("the ends of the chains are not held against the checkpoints: %v", err)
 		}
+		if errors.Is(err, errElsewhere) {
+			name = ""
+		}
 	}
+	o.Repair = verify.Commands{Config: name, Archive: root.Location()}.Repair
 	if k.Stream {
 		stream, closing, err := k.stream(ctx, c, g)
 		if err != nil {
@@ -107,20 +110,19 @@ func (k *verifyCommand) Run(ctx context.Context, g *globals, out *console) error
 	}
 	report, err := verify.Run(ctx, o)
 	if err := errors.Join(err, done()); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		return &exitError{code: exitIncomplete, err: err}
+		return err
 	}
 	return k.show(report, out)
 }
+
+var errElsewhere = errors.New("not the configuration's archive")
 
 // ends asks the checkpoints how far the chains go, when the archive is that of
 // the configuration: another one, a replay's, has checkpoints of its own.
 func (k *verifyCommand) ends(ctx context.Context, c *config.Config, g *globals, at root) ([]verify.End, error) {
 	own, err := openRoot(ctx, placeOf(c), s3Of(c, g.Region))
 	if err != nil || own.Location() != at.Location() {
-		return nil, errors.Join(err, fmt.Errorf("%s is not the configuration's archive", at.Location()))
+		return nil, errors.Join(err, fmt.Errorf("%s is %w", at.Location(), errElsewhere))
 	}
 	settings, err := loadAWS(ctx, g.Region, c.KinesisStreamSourceConfiguration.Region())
 	if err != nil {
@@ -133,6 +135,9 @@ func (k *verifyCommand) ends(ctx context.Context, c *config.Config, g *globals, 
 	roster, err := store.Roster(ctx)
 	if err := errors.Join(err, store.Close()); err != nil {
 		return nil, err
+	}
+	if len(roster.Leases) == 0 {
+		return nil, errors.New("there are none")
 	}
 	ends := []verify.End{}
 	for _, l := range roster.Leases {

@@ -78,6 +78,15 @@ Standpipe:
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r := call("verify", "-c", file); r.code != 0 || !strings.Contains(r.errors, "not held against the checkpoints: there are none") {
+		t.Errorf("of an empty store: %+v", r)
+	}
+	if store, err = embedded.Open(state); err != nil {
+		t.Fatal(err)
+	}
 	lease := checkpoint.Lease{Shard: at.Shard, Incarnation: at.Incarnation, Commits: 2, Checkpoint: standpipe.Position{Sequence: "200"}}
 	if err := store.Create(t.Context(), lease); err != nil {
 		t.Fatal(err)
@@ -97,6 +106,20 @@ Standpipe:
 	}
 	if r.code != exitFailed || strings.Contains(r.errors, unasked) {
 		t.Errorf("code %d, out %s\n%s", r.code, r.out, r.errors)
+	}
+	// A copy is nobody's to mend: the command would look at the archive, and find it whole.
+	copied := filepath.Join(t.TempDir(), "copy")
+	second := m
+	second.Number, second.Previous, second.First, second.Last.Sequence = 3, m.Last, "300", "300"
+	third := filepath.Join(copied, filepath.FromSlash(manifest.Key(at, 3)))
+	if err := errors.Join(os.CopyFS(copied, os.DirFS(lake)), os.WriteFile(third, second.Encode(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if r := call("verify", copied, "-c", file); r.code != exitFailed || !strings.Contains(r.out, "gap\n") || strings.Contains(r.out, "repair") || !strings.Contains(r.errors, "is not the configuration's archive") {
+		t.Errorf("a copy: %+v", r)
+	}
+	if r := call("verify", "s3://lake", "--region", "us-east-1"); r.code != exitIncomplete || r.errors == "" {
+		t.Errorf("what nobody could look at is not damaged: %+v", r)
 	}
 	if r := call("verify", lake); r.code != 0 {
 		t.Errorf("without -c nobody can know: %+v", r)

@@ -182,6 +182,17 @@ func (c *cell) subtract(h Hash, check uint64, n int64) {
 	c.top, _ = bits.Add64(c.top, top, carry)
 }
 
+// Explain takes n copies of a hash out of its bucket, and leaves the cells alone:
+// when every difference was explained, no bucket Differs.
+func (s *Sketch) Explain(h Hash, n int64) {
+	hi, lo := bits.Mul64(h.Lo, uint64(n))
+	if n < 0 { // uint64(n) is 2^64 too many
+		hi -= h.Lo
+	}
+	hi += h.Hi * uint64(n)
+	s.buckets[h.Bucket()].merge(bucket{n, hi, lo}.negated())
+}
+
 // Merge adds up: what t holds is in s afterwards. Sketches of different sizes
 // do not merge.
 func (s *Sketch) Merge(t *Sketch) error { return s.join(t, false) }

@@ -73,6 +73,14 @@ func TestASketchHoldsExactlyTheDifference(t *testing.T) {
 		if got, whole := negative.Peel(); !whole || !slices.Equal(got, want.sorted()) {
 			t.Fatalf("the other way: whole %v, %v, want %v", whole, got, want.sorted())
 		}
+		for h, n := range want {
+			negative.Explain(h, n)
+		}
+		for b := range sketch.Buckets {
+			if negative.Differs(b) {
+				t.Fatalf("bucket %d differs after everything was explained", b)
+			}
+		}
 	})
 }
 

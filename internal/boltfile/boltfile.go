@@ -7,6 +7,7 @@ package boltfile
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -40,10 +41,19 @@ type Kind struct {
 	Folder, Busy, Foreign, Disk string
 	// Buckets are made unless they are there.
 	Buckets [][]byte
+	// Own says of an error that it is an answer of the store's contract, and no
+	// trouble with the file.
+	Own func(error) bool
+}
+
+// A File is an open file. Safe for concurrent use.
+type File struct {
+	*bolt.DB
+	kind Kind
 }
 
 // Open opens, or makes, the file in folder dir. Its errors are Fatal.
-func (k Kind) Open(dir string) (*bolt.DB, error) {
+func (k Kind) Open(dir string) (*File, error) {
 	file := filepath.Join(dir, k.Name)
 	op := "open " + k.Store + " " + file
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -59,7 +69,7 @@ func (k Kind) Open(dir string) (*bolt.DB, error) {
 	if err := db.Update(k.prepare); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", op, err), db.Close())
 	}
-	return db, nil
+	return &File{db, k}, nil
 }
 
 func (k Kind) prepare(tx *bolt.Tx) error {
@@ -82,11 +92,30 @@ func (k Kind) prepare(tx *bolt.Tx) error {
 	return nil
 }
 
-// Classify is for any error of db that is none of a store's own: a closed file is
-// Fatal, anything else is the disk's, full or failing: it may heal.
-func (k Kind) Classify(db *bolt.DB, err error) error {
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return &standpipe.Error{Class: standpipe.Fatal, Op: "use the " + k.Store, Err: err}
+// Write runs change in a transaction that is on disk when it returns nil.
+func (f *File) Write(ctx context.Context, change func(*bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	return &standpipe.Error{Class: standpipe.Retryable, Op: "use the " + k.Store + " " + db.Path(), Err: err, Hint: k.Disk}
+	return f.classify(f.Update(change))
+}
+
+// Read runs look in a transaction that sees one state of the file.
+func (f *File) Read(ctx context.Context, look func(*bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return f.classify(f.View(look))
+}
+
+// classify leaves the store's own errors alone. A closed file is Fatal, anything
+// else is the disk's, full or failing: it may heal.
+func (f *File) classify(err error) error {
+	switch {
+	case err == nil || f.kind.Own(err):
+		return err
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return &standpipe.Error{Class: standpipe.Fatal, Op: "use the " + f.kind.Store, Err: err}
+	}
+	return &standpipe.Error{Class: standpipe.Retryable, Op: "use the " + f.kind.Store + " " + f.Path(), Err: err, Hint: f.kind.Disk}
 }

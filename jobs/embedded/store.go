@@ -30,10 +30,11 @@ var kind = boltfile.Kind{
 	Foreign: "check --jobs; a file that is not a job store must be moved away",
 	Disk:    "free space or mend the disk under --jobs",
 	Buckets: [][]byte{bucketJobs, bucketSlices, bucketDue, bucketMessages},
+	Own:     own,
 }
 
 // Store is a jobs.Store in one file, which also holds the queues of its process.
-type Store struct{ db *bolt.DB }
+type Store struct{ db *boltfile.File }
 
 var _ jobs.Store = (*Store)(nil)
 
@@ -54,7 +55,7 @@ func sliceKey(job string, number int) []byte {
 
 // Create implements jobs.Store.
 func (s *Store) Create(ctx context.Context, j jobs.Job, all []jobs.Slice) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bolt.Tx) error {
 		if tx.Bucket(bucketJobs).Get([]byte(j.ID)) != nil {
 			return jobs.ErrExists
 		}
@@ -71,7 +72,7 @@ func (s *Store) Create(ctx context.Context, j jobs.Job, all []jobs.Slice) error 
 
 // Jobs implements jobs.Store.
 func (s *Store) Jobs(ctx context.Context) (all []jobs.Job, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error {
+	err = s.db.Read(ctx, func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketJobs).ForEach(func(_, v []byte) error {
 			var j jobs.Job
 			if err := json.Unmarshal(v, &j); err != nil {
@@ -89,13 +90,13 @@ func (s *Store) Jobs(ctx context.Context) (all []jobs.Job, err error) {
 
 // Job implements jobs.Store.
 func (s *Store) Job(ctx context.Context, id string) (j jobs.Job, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketJobs), []byte(id), &j) })
+	err = s.db.Read(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketJobs), []byte(id), &j) })
 	return j, err
 }
 
 // PutJob implements jobs.Store.
 func (s *Store) PutJob(ctx context.Context, j jobs.Job) (jobs.Job, error) {
-	err := s.update(ctx, func(tx *bolt.Tx) error {
+	err := s.db.Write(ctx, func(tx *bolt.Tx) error {
 		b, key := tx.Bucket(bucketJobs), []byte(j.ID)
 		var stored jobs.Job
 		if err := get(b, key, &stored); err != nil {
@@ -112,7 +113,7 @@ func (s *Store) PutJob(ctx context.Context, j jobs.Job) (jobs.Job, error) {
 
 // Slices implements jobs.Store.
 func (s *Store) Slices(ctx context.Context, job string) (all []jobs.Slice, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error {
+	err = s.db.Read(ctx, func(tx *bolt.Tx) error {
 		prefix := append([]byte(job), 0)
 		c := tx.Bucket(bucketSlices).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = c.Next() {
@@ -134,13 +135,13 @@ func (s *Store) States(ctx context.Context, job string) ([]jobs.Slice, error) {
 
 // Slice implements jobs.Store.
 func (s *Store) Slice(ctx context.Context, job string, number int) (x jobs.Slice, err error) {
-	err = s.view(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketSlices), sliceKey(job, number), &x) })
+	err = s.db.Read(ctx, func(tx *bolt.Tx) error { return get(tx.Bucket(bucketSlices), sliceKey(job, number), &x) })
 	return x, err
 }
 
 // Put implements jobs.Store.
 func (s *Store) Put(ctx context.Context, x jobs.Slice) (jobs.Slice, error) {
-	err := s.update(ctx, func(tx *bolt.Tx) error {
+	err := s.db.Write(ctx, func(tx *bolt.Tx) error {
 		b, key := tx.Bucket(bucketSlices), sliceKey(x.Job, x.Number)
 		var stored jobs.Slice
 		if err := get(b, key, &stored); err != nil {
@@ -157,7 +158,7 @@ func (s *Store) Put(ctx context.Context, x jobs.Slice) (jobs.Slice, error) {
 
 // Delete implements jobs.Store.
 func (s *Store) Delete(ctx context.Context, job string) error {
-	return s.update(ctx, func(tx *bolt.Tx) error {
+	return s.db.Write(ctx, func(tx *bolt.Tx) error {
 		prefix := append([]byte(job), 0)
 		b := tx.Bucket(bucketSlices)
 		var keys [][]byte // a cursor must not delete under itself
@@ -177,26 +178,9 @@ func (s *Store) Delete(ctx context.Context, job string) error {
 // Close implements jobs.Store. Queues of this file must be closed before.
 func (s *Store) Close() error { return s.db.Close() }
 
-func (s *Store) update(ctx context.Context, f func(*bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.classify(s.db.Update(f))
-}
-
-func (s *Store) view(ctx context.Context, f func(*bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.classify(s.db.View(f))
-}
-
-// classify leaves the contract's own errors alone.
-func (s *Store) classify(err error) error {
-	if err == nil || errors.Is(err, jobs.ErrExists) || errors.Is(err, jobs.ErrNotFound) || errors.Is(err, jobs.ErrChanged) {
-		return err
-	}
-	return kind.Classify(s.db, err)
+// own are the answers of the contract.
+func own(err error) bool {
+	return errors.Is(err, jobs.ErrExists) || errors.Is(err, jobs.ErrNotFound) || errors.Is(err, jobs.ErrChanged)
 }
 
 func get(b *bolt.Bucket, key []byte, into any) error {

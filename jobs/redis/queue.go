@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -44,7 +45,11 @@ func Open(url string) (*Client, error) {
 			Hint: "write redis://host:6379/0, or rediss:// for TLS",
 		}
 	}
-	return &Client{redis: redis.NewClient(opt), where: "redis://" + opt.Addr}, nil
+	where := "redis://" + opt.Addr
+	if opt.TLSConfig != nil {
+		where = "rediss://" + opt.Addr
+	}
+	return &Client{redis: redis.NewClient(opt), where: where}, nil
 }
 
 // check asks for the one feature that older servers lack.
@@ -64,6 +69,12 @@ func (c *Client) check(ctx context.Context) error {
 		return &standpipe.Error{
 			Class: standpipe.Denied, Op: "use " + c.where, Err: err,
 			Hint: "check user and password in the address",
+		}
+	}
+	if _, refused := errors.AsType[*tls.CertificateVerificationError](err); refused {
+		return &standpipe.Error{
+			Class: standpipe.Fatal, Op: "connect to " + c.where, Err: err,
+			Hint: "the address must name the host as the certificate does; a certificate of your own is trusted by SSL_CERT_FILE=FILE.pem",
 		}
 	}
 	return &standpipe.Error{

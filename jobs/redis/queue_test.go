@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,15 @@ import (
 
 func TestMain(m *testing.M) {
 	taskq.SetLogger(log.New(io.Discard, "", 0))
+	dir, err := os.MkdirTemp("", "standpipe-redis-*")
+	if err == nil {
+		err = trust(dir)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
 	m.Run()
+	_ = os.RemoveAll(dir)
 }
 
 func dial(t *testing.T, addr string) *redis.Client {

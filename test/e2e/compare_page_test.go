@@ -67,7 +67,11 @@ func reports(t *testing.T) map[string]string {
 	files := map[string]string{"different": filepath.Join(dir, "different.html"), "incomplete": filepath.Join(dir, "incomplete.html"), "equal": filepath.Join(dir, "equal.html")}
 	compareArchives(t, os.Environ(), 1, "--html", files["different"], a, b)
 	compareArchives(t, os.Environ(), 3, "--html", files["incomplete"], a, cut)
-	compareArchives(t, os.Environ(), 0, "--html", files["equal"], "--from", "2026-11-21T06:00:00Z", "--to", "2026-11-21T08:00:00Z", a, a)
+	same := filepath.Join(dir, "same")
+	if err := os.CopyFS(same, os.DirFS(a)); err != nil {
+		t.Fatal(err)
+	}
+	compareArchives(t, os.Environ(), 0, "--html", files["equal"], "--from", "2026-11-21T06:00:00Z", "--to", "2026-11-21T08:00:00Z", a, same)
 	return files
 }
 
