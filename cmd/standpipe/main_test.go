@@ -117,6 +117,7 @@ func TestUsageErrorsSayWhatAndWhereTheHelpIs(t *testing.T) {
 		{"produce --url ftp://x", "standpipe: --url ftp://x: not an address like http://127.0.0.1:8080/PROD/v1"},
 		{"produce --stream s", "standpipe: load the AWS settings: no region (give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL_DYNAMODB)"},
 		{"cat --limit=-2 x", "standpipe: --limit -2: a number of lines is not negative"},
+		{"status --fail-if-freshness 0s", "standpipe: --fail-if-freshness 0s: give a positive duration like 15m"},
 		{"status --watch --fail-if-freshness 1m", "standpipe: --fail-if-freshness looks once: leave --watch out"},
 		{"local --demo --no-delivery", "standpipe: --demo shows a delivery: leave --no-delivery out"},
 		{"healthcheck --url localhost", "standpipe: --url localhost: not an address like http://127.0.0.1:9410/livez"},
@@ -390,6 +391,21 @@ func TestStatusFailsWhenRecordsWaitTooLong(t *testing.T) {
 	r := call("status", "--url", address, "--fail-if-freshness", "40s")
 	if r.code != exitFailed || r.errors != "standpipe: the oldest undelivered record is 41 s old, the limit is 40 s\n" || r.out == "" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// An alarm that only knows what was read would sleep through a revoked role.
+func TestStatusFailsWhenAShardIsNotReadForTooLong(t *testing.T) {
+	r := report()
+	r.FreshnessSeconds = nil
+	r.Shards[1].UnreadSeconds = status.SecondsOf(20 * time.Minute)
+	address := "http://" + serve(t, &instance{r: r})
+	if r := call("status", "--url", address, "--fail-if-freshness", "30m"); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	got := call("status", "--url", address, "--fail-if-freshness", "15m")
+	if got.code != exitFailed || got.errors != "standpipe: shardId-000000000001 was not read for 20m 00s, the limit is 15m 00s: what waits in it is not known\n" || got.out == "" {
+		t.Errorf("%+v", got)
 	}
 }
 
