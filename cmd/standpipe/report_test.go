@@ -71,6 +71,9 @@ func TestFreshnessIsNotJudgedWithoutAnAnswerOfTheStream(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+		if line := freshnessLine(c.report, marks{}); strings.HasPrefix(line, "nothing waits") != (c.want == "") {
+			t.Errorf("%s: the first line says %s", name, line)
+		}
 	}
 }
 

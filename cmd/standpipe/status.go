@@ -21,11 +21,11 @@ const (
 )
 
 type statusCommand struct {
-	Config          string        `short:"c" placeholder:"FILE" xor:"source" help:"Ask the checkpoint store and the stream of this configuration, not a process."`
-	URL             string        `placeholder:"URL" xor:"source" help:"Ask this address (default: /api/status of STANDPIPE_STATUS_ADDRESS, else of 127.0.0.1:9410)."`
-	JSON            bool          `help:"Write the report as JSON."`
-	Watch           bool          `short:"w" help:"Again and again until Ctrl-C."`
-	Interval        time.Duration `default:"2s" help:"Time between two looks of --watch."`
+	Config          string         `short:"c" placeholder:"FILE" xor:"source" help:"Ask the checkpoint store and the stream of this configuration, not a process."`
+	URL             string         `placeholder:"URL" xor:"source" help:"Ask this address (default: /api/status of STANDPIPE_STATUS_ADDRESS, else of 127.0.0.1:9410)."`
+	JSON            bool           `help:"Write the report as JSON."`
+	Watch           bool           `short:"w" help:"Again and again until Ctrl-C."`
+	Interval        time.Duration  `default:"2s" help:"Time between two looks of --watch."`
 	FailIfFreshness *time.Duration `placeholder:"AGE" help:"Exit 1 when the oldest undelivered record is older, or a shard was not read for longer, for cron and alarms."`
 }
 
@@ -79,8 +79,7 @@ func judgeFreshness(r status.Report, limit time.Duration) error {
 		if unread := s.UnreadSeconds.Duration(); unread > limit {
 			return fmt.Errorf("%s was not read for %s, the limit is %s: what waits in it is not known", s.ID, formatAge(unread), formatAge(limit))
 		}
-		// No process: the stream was asked for each shard that can be read.
-		if r.Worker.ID == "" && s.BehindSeconds == nil && (s.State == status.ShardDelivering || s.State == status.ShardUnowned) {
+		if unanswered(r, s) {
 			return fmt.Errorf("%s: %s", s.ID, s.Problem)
 		}
 	}
@@ -101,6 +100,12 @@ func (s *statusCommand) source(g *globals, out *console) (func(context.Context) 
 		return nil, usage(err)
 	}
 	return func(ctx context.Context) (status.Report, error) { return processReport(ctx, address) }, nil
+}
+
+// unanswered says that the stream was asked what waits in a shard and did not
+// tell. A process asks nothing: it says for how long it could not read.
+func unanswered(r status.Report, s status.Shard) bool {
+	return r.Worker.ID == "" && s.BehindSeconds == nil && (s.State == status.ShardDelivering || s.State == status.ShardUnowned)
 }
 
 // processReport asks a running process.
@@ -219,17 +224,12 @@ func freshnessLine(r status.Report, p paint) string {
 			fresh = redIf(p, late, fresh+" (interval "+formatAge(limit.Duration())+")")
 		}
 	}
-	var unread time.Duration
-	for _, s := range r.Shards {
-		unread = max(unread, s.UnreadSeconds.Duration())
-	}
-	if unread > 0 {
-		blind := p.red("not read for " + formatAge(unread))
-		if r.FreshnessSeconds == nil {
-			fresh = blind // what waits is not known
-		} else {
-			fresh += "   " + blind
-		}
+	switch blind := blindness(r); {
+	case blind == "":
+	case r.FreshnessSeconds == nil:
+		fresh = p.red(blind)
+	default:
+		fresh += "   " + p.red(blind)
 	}
 	s := fresh
 	if r.HeadroomSeconds != nil {
@@ -240,6 +240,21 @@ func freshnessLine(r status.Report, p paint) string {
 		s += " of " + formatBytes(r.BufferLimitBytes)
 	}
 	return s + "\n"
+}
+
+// blindness says why what waits is not known, "" when it is.
+func blindness(r status.Report) string {
+	var unread time.Duration
+	for _, s := range r.Shards {
+		if unanswered(r, s) {
+			return "what waits is not known"
+		}
+		unread = max(unread, s.UnreadSeconds.Duration())
+	}
+	if unread == 0 {
+		return ""
+	}
+	return "not read for " + formatAge(unread)
 }
 
 func redIf(p paint, yes bool, s string) string {
