@@ -252,6 +252,25 @@ func TestCatStopsAtTheLimitAndReportsErrors(t *testing.T) {
 	}
 }
 
+// Objects of raw records need not end in a newline; the next one's first line
+// is a line of its own all the same. An object alone is printed byte by byte.
+func TestCatKeepsLinesOfTwoObjectsApart(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"1": "a", "2": "", "3": "b\n", "4": "c"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := call("cat", dir); r.code != exitOK || r.out != "a\nb\nc" {
+		t.Errorf("%+v", r)
+	}
+	for n, want := range map[string]string{"0": "", "1": "a", "2": "a\nb\n", "3": "a\nb\nc"} {
+		if r := call("cat", "-n", n, dir); r.code != exitOK || r.out != want {
+			t.Errorf("%s lines: %+v", n, r)
+		}
+	}
+}
+
 func TestVersionIsWhatTheLinkerSaysElseWhatTheToolchainStamped(t *testing.T) {
 	info := &debug.BuildInfo{Settings: []debug.BuildSetting{
 		{Key: "vcs.revision", Value: "0123456789abcdef0123"}, {Key: "vcs.time", Value: "2026-11-22T12:00:00Z"}, {Key: "vcs.modified", Value: "true"},
