@@ -21,6 +21,7 @@ import (
 	"github.com/standpipe/standpipe/gateway"
 	"github.com/standpipe/standpipe/internal/awsclient"
 	"github.com/standpipe/standpipe/local"
+	"github.com/standpipe/standpipe/local/kinesis"
 	"github.com/standpipe/standpipe/local/s3"
 )
 
@@ -86,6 +87,9 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 	}
 	if l.Demo && !l.Delivery {
 		return usagef("--demo shows a delivery: leave --no-delivery out")
+	}
+	if l.Shards < 1 || l.Shards > kinesis.ShardsMax {
+		return usagef("--shards %d: give 1 to %d", l.Shards, kinesis.ShardsMax)
 	}
 	if err := checkAdminAddr(l.AdminAddr); err != nil {
 		return err

@@ -119,6 +119,7 @@ func TestUsageErrorsSayWhatAndWhereTheHelpIs(t *testing.T) {
 		{"cat --limit=-2 x", "standpipe: --limit -2: a number of lines is not negative"},
 		{"status --fail-if-freshness 0s", "standpipe: --fail-if-freshness 0s: give a positive duration like 15m"},
 		{"status --watch --fail-if-freshness 1m", "standpipe: --fail-if-freshness looks once: leave --watch out"},
+		{"local --shards 0", "standpipe: --shards 0: give 1 to 10000"},
 		{"local --demo --no-delivery", "standpipe: --demo shows a delivery: leave --no-delivery out"},
 		{"healthcheck --url localhost", "standpipe: --url localhost: not an address like http://127.0.0.1:9410/livez"},
 	} {

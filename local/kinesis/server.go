@@ -106,7 +106,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	if err := s.load(); err != nil {
 		_ = s.Close() // only read handles and append handles without unwritten bytes
-		hint := "check the folder, or start with an empty one"
+		hint := "--data must name a folder this user may write: check it, or start with an empty one"
 		if errors.Is(err, errBusy) {
 			hint = "one Kinesis server per folder: stop the other one, or give this one a --data of its own"
 		}
@@ -189,10 +189,10 @@ func (s *Server) unlock() {
 // EnsureStream creates a provisioned stream unless one of that name is there,
 // whatever its shards.
 func (s *Server) EnsureStream(name string, shards int) error {
-	if !streamName.MatchString(name) || shards < 1 || shards > shardsMax {
+	if !streamName.MatchString(name) || shards < 1 || shards > ShardsMax {
 		return &standpipe.Error{
 			Class: standpipe.Fatal, Op: "create stream " + name,
-			Hint: fmt.Sprintf("a name has 1 to 128 of a-z A-Z 0-9 _ . - and a stream 1 to %d shards", shardsMax),
+			Hint: fmt.Sprintf("a name has 1 to 128 of a-z A-Z 0-9 _ . - and a stream 1 to %d shards", ShardsMax),
 		}
 	}
 	err := s.create(name, shards, settings{Retention: retentionMin, RecordKiB: recordKiB})
