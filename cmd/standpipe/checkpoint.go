@@ -283,7 +283,9 @@ func (k *checkpointSet) Run(ctx context.Context, g *globals, out *console) error
 	if !k.Yes {
 		return usagef("nothing was changed: %s would be moved, give --yes to do it", amount(int64(len(moved)), "checkpoint"))
 	}
-	if all, err = still(ctx, store, c, out.note); err != nil {
+	if all, err = still(ctx, store, c, out.note); standpipe.ClassOf(err) == standpipe.Fenced {
+		return usage(err) // in use, as a folder is
+	} else if err != nil {
 		return err
 	}
 	if moved, err = moves(all, k.Shard, at); err != nil {
