@@ -337,6 +337,24 @@ func TestWhatCannotBeReadBesideEqualLinesIsNoPass(t *testing.T) {
 	}
 }
 
+// Folders by Korean time, read as UTC, lie nine hours ahead. Waiting mends nothing.
+func TestKeysThatLieAheadAreOfAnotherZone(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	write(t, a, key(3600, "x"), text(numbered(10)))
+	write(t, b, key(3600, "y"), text(numbered(10)))
+	c := config(t, a, b)
+	c.Now = hour.Add(-7 * time.Hour)
+	got := mustRun(t, c)
+	advice := strings.Join(got.Advice, "\n")
+	if got.Verdict != compare.Incomplete || !strings.Contains(got.Headline, "by its key") || !strings.Contains(advice, "--zone") || strings.Contains(advice, "Wait") {
+		t.Errorf("%s\n%s", got.Headline, advice)
+	}
+	c.To = hour.Add(2 * time.Hour)
+	if got := mustRun(t, c); !slices.ContainsFunc(got.Advice, func(s string) bool { return strings.HasPrefix(s, "Wait") }) {
+		t.Errorf("a window that ends ahead: %q", got.Advice)
+	}
+}
+
 func TestAYoungWindowIsNoPass(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
 	write(t, a, key(3600, "x"), text(numbered(10)))

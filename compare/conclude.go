@@ -35,7 +35,7 @@ func newReport(c *Config) *Report {
 
 // fill takes over what the first pass counted.
 func (r *Report) fill(c *Config, inv *inventory, json bool, t *tally) {
-	r.Window = Window{Halo: c.Halo.String(), Unsettled: inv.unsettled(c)}
+	r.Window = Window{Halo: c.Halo.String(), Unsettled: inv.unsettled(c), Ahead: inv.ahead(c)}
 	if !c.From.IsZero() {
 		r.Window.From = &c.From
 	}
@@ -235,7 +235,8 @@ func (r *Report) advice() []string {
 	say(kinds[ProblemSlice], "Mend what the failed slices say, then run the same command with --resume: it does them alone.")
 	say(kinds[ProblemChanged], "Something writes to objects that were there already. Find out what, or close the window with --to before it, and run again.")
 	say(kinds[ProblemContradiction], "Bytes changed under a name, size and time that stayed: look at the disks and at who writes, and run again without --resume.")
-	say(kinds[ProblemUnsettled], "Wait, or end the window earlier with --to; --settle says how old it has to be.")
+	say(r.Window.Ahead, "No object is of a time to come: say with --zone (and --zone-b) by which time zone the folders are named, CustomTimeZone of the delivery stream.")
+	say(kinds[ProblemUnsettled] && !r.Window.Ahead, "Wait, or end the window earlier with --to; --settle says how old it has to be.")
 	say(kinds[ProblemSpill], "Are these two archives of the same stream, in the same unit (--records)? If so, run again with --max-spill or a larger --capacity.")
 	say(kinds[ProblemEmpty], "Look at the place, --from, --to and --zone; standpipe cat shows what is there.")
 	say(kinds[ProblemProof], "Give --manifests the place that holds _standpipe/, and as A the archive that standpipe wrote.")

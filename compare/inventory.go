@@ -114,11 +114,17 @@ func (inv *inventory) unsettled(c *Config) string {
 	if end.IsZero() || !end.Add(c.Settle).After(c.Now) {
 		return ""
 	}
+	if inv.ahead(c) {
+		return fmt.Sprintf("%s, of %s by its key, lies ahead", what, stamp(end))
+	}
 	if end.After(c.Now) {
 		return fmt.Sprintf("%s, %s, lies ahead", what, stamp(end))
 	}
 	return fmt.Sprintf("%s, %s, is only %v old: lines may still arrive within %v", what, stamp(end), c.Now.Sub(end).Round(time.Second), c.Settle)
 }
+
+// ahead says that the time in an object's key has not come.
+func (inv *inventory) ahead(c *Config) bool { return c.To.IsZero() && inv.youngest.After(c.Now) }
 
 // sample chooses up to n objects of a side, spread over it.
 func (inv *inventory) sample(side Side, n int) []Object {

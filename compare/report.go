@@ -72,6 +72,8 @@ type Window struct {
 	To        *time.Time `json:"to"`
 	Halo      string     `json:"halo"`
 	Unsettled string     `json:"unsettled,omitempty"`
+	// Ahead: a key is of a time that has not come, so its zone is another.
+	Ahead bool `json:"ahead,omitempty"`
 }
 
 // An Hour is one hour by the times in the names of objects. Effects of the

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,6 +138,32 @@ func (k checker) prefixes(v Validators) {
 			at = k.at(pathDestination + ".Prefix")
 		}
 		k.problem(at, path, message, fix)
+	}
+	k.letters(pathDestination+".Prefix", d.Prefix)
+	k.letters(pathDestination+".ErrorOutputPrefix", d.ErrorOutputPrefix)
+}
+
+var (
+	timestamps = regexp.MustCompile(`!\{timestamp:([^}]*)\}`)
+	quotedText = regexp.MustCompile(`'[^']*'`)
+	dayOfYear  = regexp.MustCompile(`(^|[^D])D{1,2}([^D]|$)`)
+)
+
+// letters warns of those of DateTimeFormatter that are taken for others. They are
+// obeyed, as Firehose obeys them, and the folders look right for most of a year.
+func (k checker) letters(path, prefix string) {
+	pattern := ""
+	for _, m := range timestamps.FindAllStringSubmatch(prefix, -1) {
+		pattern += quotedText.ReplaceAllString(m[1], "") + " "
+	}
+	if strings.Contains(pattern, "Y") && !strings.Contains(pattern, "w") {
+		k.caution(path, "YYYY is the year of the week: the last days of December can be in the next year's folder", "write yyyy for the year")
+	}
+	if dayOfYear.MatchString(pattern) {
+		k.caution(path, "D is the day of the year, 1 to 366", "write dd for the day of the month, or DDD to mean it")
+	}
+	if strings.Contains(pattern, "m") && !strings.ContainsAny(pattern, "HhKkA") {
+		k.caution(path, "mm is minutes, and no hour is given", "write MM for the month")
 	}
 }
 

@@ -157,6 +157,8 @@ func (d *decoder) syntax(err error) {
 	fix := "correct the YAML at or before this place"
 	if line := d.line(at.line); strings.Contains(line, "${") || strings.Contains(line, "!{") {
 		fix = "put text that contains { or } in quotes"
+	} else if indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; strings.Contains(indent, "\t") {
+		fix = "indent with spaces, YAML takes no tabs"
 	}
 	d.problem(at, "", "not YAML: "+message, fix)
 }

@@ -207,6 +207,17 @@ func TestAConnectionClosedWhileIdleIsReplacedUnseen(t *testing.T) {
 	}
 }
 
+// The first start with a wrong endpoint is one line to whoever made the mistake.
+func TestAnUnreachableServiceNamesTheSettings(t *testing.T) {
+	refused := "http://127.0.0.1:1"
+	api := kinesis.New(kinesis.Options{Region: "us-east-1", BaseEndpoint: &refused, Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{}})
+	_, err := api.ListStreams(t.Context(), &kinesis.ListStreamsInput{})
+	e, ok := errors.AsType[*standpipe.Error](classify("describe", err))
+	if !ok || e.Class != standpipe.Retryable || !strings.Contains(e.Hint, "Standpipe.Endpoint.Kinesis") {
+		t.Errorf("%v", e)
+	}
+}
+
 func TestErrorsAreClassifiedByTheirCode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for code, want := range map[string]standpipe.Class{

@@ -59,6 +59,9 @@ func classify(op string, err error) error {
 			break
 		}
 		e.Class = classOfStatus(err)
+		if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+			e.Hint = "is Kinesis reachable? Standpipe.Endpoint.Kinesis, AWS_ENDPOINT_URL_KINESIS and the region decide where requests go"
+		}
 	default:
 		e.Class = classOfStatus(err)
 	}

@@ -33,3 +33,26 @@ func TestHeadroomFallsForAShardThatIsNotRead(t *testing.T) {
 		}
 	})
 }
+
+// Freshness speaks of what was read. Of a shard that cannot be read something
+// else has to say that nobody knows what waits in it.
+func TestAShardThatIsNotReadSaysForHowLong(t *testing.T) {
+	now := time.Now()
+	ago := now.Add(-time.Hour)
+	for name, c := range map[string]struct {
+		status ShardStatus
+		want   time.Duration
+	}{
+		"idle and asked":               {ShardStatus{State: StateDelivering, Begun: ago, ReadAt: now.Add(-2 * time.Second)}, 0},
+		"refused for a minute":         {ShardStatus{State: StateDelivering, Begun: ago, ReadAt: now.Add(-time.Minute)}, time.Minute},
+		"refused from the start":       {ShardStatus{State: StateOpening, Begun: ago, Committed: ago.Add(-time.Hour)}, time.Hour},
+		"just begun":                   {ShardStatus{State: StateOpening, Begun: now, Committed: ago}, 0},
+		"drained: nothing is asked":    {ShardStatus{State: StateDraining, Begun: ago, ReadAt: ago}, 0},
+		"another worker's, once ours":  {ShardStatus{State: StateElsewhere, Begun: ago, ReadAt: ago}, 0},
+		"ended: there is nothing more": {ShardStatus{State: StateEnded, Begun: ago, ReadAt: ago}, 0},
+	} {
+		if got := c.status.Unread(now); got != c.want {
+			t.Errorf("%s: unread for %v, want %v", name, got, c.want)
+		}
+	}
+}

@@ -99,7 +99,7 @@ func newShard(w *Worker, lease checkpoint.Lease, info standpipe.Shard) *shard {
 		open:   func(from consumer.Start) Source { return w.parts.Stream.Open(info, from) },
 		spawn:  w.spawn,
 		router: router{keyer: w.parts.Keyer, oldest: w.settings.OldestInObject},
-		state:  ShardStatus{Shard: lease.Shard, Parents: lease.Parents, Gaps: gapsOf(lease)},
+		state:  ShardStatus{Shard: lease.Shard, Parents: lease.Parents, Gaps: gapsOf(lease), Begun: time.Now()},
 
 		stream: w.stream, noteEvery: max(w.stream.Retention/notesPerRetention, time.Minute),
 	}

@@ -51,6 +51,8 @@ type ShardStatus struct {
 	// Behind is how far the last page was from the tip, at ReadAt.
 	Behind time.Duration
 	ReadAt time.Time
+	// Begun is when this worker took the shard.
+	Begun time.Time
 	// Buffered is memory in bytes; Oldest is when the open flush took its first record.
 	Buffered int64
 	Oldest   time.Time
@@ -70,6 +72,24 @@ type ShardStatus struct {
 	Holding string
 	// Error is why the shard failed last, "" when it has not.
 	Error string
+}
+
+// Unread is for how long nothing was read of a shard that this worker delivers, 0
+// while pages come. Nobody knows what arrived in it since.
+func (c *ShardStatus) Unread(now time.Time) time.Duration {
+	switch c.State {
+	case StateOpening, StateRecovering, StateDelivering, StateFailed:
+	default:
+		return 0
+	}
+	since := c.ReadAt
+	if since.IsZero() {
+		since = c.Begun
+	}
+	if d := now.Sub(since); !since.IsZero() && d > unreadAfter {
+		return d
+	}
+	return 0
 }
 
 // A DeliveredObject is a visible object of a committed flush.

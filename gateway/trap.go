@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -302,6 +303,9 @@ func (p *probe) try(body string, params map[string]string) (s sent, err error) {
 		return s, err
 	}
 	r := call.record
+	if p.route.Integration.Action == "PutRecords" && len(call.Records) == 0 {
+		return s, errNoRecords
+	}
 	if len(call.Records) > 0 {
 		r = call.Records[0]
 	}
@@ -315,6 +319,9 @@ func (p *probe) try(body string, params map[string]string) (s sent, err error) {
 	}
 	return s, nil
 }
+
+// errNoRecords is of a template for PutRecord at PutRecords.
+var errNoRecords = errors.New("PutRecords wants a list, Records, and there is none")
 
 // exchange is one without a connection. A request in the console has no headers
 // at all, not even the trace.

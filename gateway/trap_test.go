@@ -62,6 +62,32 @@ func TestEachTrapIsFound(t *testing.T) {
 	}
 }
 
+// A file saved on Windows is the same file: YAML takes its line ends for newlines.
+func TestAFileWithCRLFHasTheSamePlaces(t *testing.T) {
+	windows := strings.ReplaceAll(tutorial(t), "\n", "\r\n")
+	if got, want := parse(t, windows).Check(), parse(t, tutorial(t)).Check(); !slices.Equal(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	wrong := strings.Replace(windows, `#set($json`, `#frob($json`, 1)
+	if _, err := gateway.Parse("openapi.yaml", []byte(wrong)); err == nil || !strings.HasPrefix(err.Error(), "openapi.yaml:37:13: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Kinesis refuses each record of a template that was written for the other call.
+func TestATemplateForTheOtherCallMakesNoRecord(t *testing.T) {
+	document := strings.Replace(tutorial(t), "action/PutRecord", "action/PutRecords", 1)
+	api := parse(t, document)
+	const want = "with an ordinary body the template makes no record: PutRecords wants a list, Records, and there is none"
+	if found := api.Check(); !slices.ContainsFunc(found, func(f gateway.Finding) bool { return f.Message == want && f.Severity == gateway.SeverityError }) {
+		t.Errorf("found %+v", found)
+	}
+	got, err := api.Try(t.Context(), gateway.Trial{Method: "POST", Target: "/v1", Header: map[string]string{"Content-Type": "application/json"}, Body: "{}"})
+	if err != nil || got.Problem != "PutRecords wants a list, Records, and there is none" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestASafeTemplateSetsNoTrap(t *testing.T) {
 	document := strings.Replace(tutorial(t), "$input.params('X-Amzn-Trace-Id')", "$util.escapeJavaScript($input.path('$.user.id'))$context.requestId", 1)
 	got := traps(parse(t, document).Check())

@@ -89,6 +89,9 @@ func (r *TrialResult) read() {
 	if r.Action == "PutRecord" {
 		records = []record{in.record}
 	}
+	if len(records) == 0 {
+		r.Problem = errNoRecords.Error()
+	}
 	text := func(s *string) string {
 		if s == nil {
 			return ""

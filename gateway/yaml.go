@@ -64,8 +64,10 @@ func (r *reader) tree(data []byte) (root *ast.MappingNode, ok bool) {
 		r.problem(place{1, 1}, "", "save the file as UTF-8", "the file is not UTF-8 text")
 		return nil, false
 	}
-	r.lines = strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
-	file, err := safeyaml.Parse(string(data), nestingMax)
+	// To YAML CRLF is a newline; the parser miscounts the lines of blocks by it.
+	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	r.lines = strings.Split(text, "\n")
+	file, err := safeyaml.Parse(text, nestingMax)
 	if err != nil {
 		at, message := place{1, 1}, err.Error()
 		if ye, ok := errors.AsType[yaml.Error](err); ok {

@@ -35,7 +35,7 @@ type Report struct {
 	Worker Worker    `json:"worker"`
 	Stream Stream    `json:"stream"`
 	// FreshnessSeconds is the age of the oldest record read and not yet in a
-	// visible object (Firehose: DataFreshness); nil when nothing waits.
+	// visible object (Firehose: DataFreshness); nil when nothing read waits.
 	FreshnessSeconds *Seconds `json:"freshnessSeconds,omitempty"`
 	// FreshnessLimitSeconds is the buffering interval that FreshnessSeconds is
 	// measured against.
@@ -132,7 +132,10 @@ type Shard struct {
 	// Mine says that the owner is the process that reports.
 	Mine bool `json:"mine"`
 	// BehindSeconds is Kinesis's MillisBehindLatest at the last page.
-	BehindSeconds   *Seconds `json:"behindSeconds,omitempty"`
+	BehindSeconds *Seconds `json:"behindSeconds,omitempty"`
+	// UnreadSeconds is for how long the process that reports could not read the
+	// shard; nil while pages come. What arrived since is in no other number.
+	UnreadSeconds   *Seconds `json:"unreadSeconds,omitempty"`
 	BufferedBytes   int64    `json:"bufferedBytes"`
 	BufferedRecords int64    `json:"bufferedRecords"`
 	// OldestSeconds is the age of the oldest record that waits in the buffer.

@@ -68,7 +68,11 @@ func Alive(before, after Picture, now time.Time) (reasons []string) {
 		case !known:
 			reasons = append(reasons, fmt.Sprintf("row %s appeared", key))
 		case was != pulse(item):
-			reasons = append(reasons, fmt.Sprintf("row %s moved, it is with %q", key, plainText(item, Owner)))
+			reason := "row " + key + " moved"
+			if owner := plainText(item, Owner); owner != "" { // a worker's row has none
+				reason += fmt.Sprintf(", it is with %q", owner)
+			}
+			reasons = append(reasons, reason)
 		}
 	}
 	was := leaders(before)

@@ -20,7 +20,8 @@ type catCommand struct {
 func (catCommand) Help() string {
 	return `Compression is told by the first bytes: gzip with any number of members, zip, zstd, snappy as
 snappy-java ("xerial"), Hadoop or the official framing writes it, else plain.
-A prefix or a folder gives its objects in the order of their keys. It stops at the first error.
+A prefix or a folder gives its objects in the order of their keys; one that does not end in a newline
+gets one when another follows. It stops at the first error.
 
 Examples:
 
@@ -55,13 +56,13 @@ func (c *catCommand) Run(ctx context.Context, g *globals, out *console) error {
 }
 
 func (c *catCommand) copyAll(ctx context.Context, reader *cat.Reader, w *bufio.Writer) error {
-	left := c.Limit
+	left, lines := c.Limit, &cat.Lines{W: w}
 	for _, place := range c.Places {
 		for object, err := range reader.Objects(ctx, place) {
 			if err != nil {
 				return err
 			}
-			n, err := object.Copy(ctx, w, left)
+			n, err := lines.Copy(ctx, object, left)
 			if err != nil {
 				return err
 			}

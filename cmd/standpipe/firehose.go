@@ -122,6 +122,10 @@ func firehoseServer(door http.Handler, log *zap.Logger) *http.Server {
 func deliveryStream(c *config.Config, settings aws.Config) *directput.DeliveryStream {
 	source, d := c.KinesisStreamSourceConfiguration, c.ExtendedS3DestinationConfiguration
 	settings.Region = source.Region()
+	compression := config.CompressionNone // ZSTD has no name at Firehose
+	if codec, _ := c.Codec(); codec == config.CodecGZIP {
+		compression = config.CompressionGZIP
+	}
 	if u := c.Standpipe.Endpoint.Kinesis; u != "" {
 		settings.BaseEndpoint = &u
 	}
@@ -130,7 +134,7 @@ func deliveryStream(c *config.Config, settings aws.Config) *directput.DeliverySt
 		Stream: streamID(source, settings), Client: awsclient.Kinesis(awsclient.ManyConnections(settings)),
 		Destination: directput.Destination{
 			BucketARN: d.BucketARN, Prefix: d.Prefix, ErrorOutputPrefix: d.ErrorOutputPrefix,
-			CompressionFormat: string(d.CompressionFormat), CustomTimeZone: d.CustomTimeZone, FileExtension: d.FileExtension,
+			CompressionFormat: string(compression), CustomTimeZone: d.CustomTimeZone, FileExtension: d.FileExtension,
 			SizeInMBs: d.BufferingHints.SizeInMBs, IntervalInSeconds: d.BufferingHints.IntervalInSeconds,
 		},
 	}

@@ -108,7 +108,7 @@ func TestFirehoseServesSeveralDeliveryStreamsAndItsMetrics(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	stub := kinesistest.New(t, "class-stream", 0, nil)
 	aim(t, "AWS_ENDPOINT_URL_KINESIS", stub.URL)
-	api, page, ended := opened(t, ctx, settingsFile(t, firehoseSettings), settingsFile(t, strings.Replace(firehoseSettings, "clicks", "logs", 1)))
+	api, page, ended := opened(t, ctx, settingsFile(t, firehoseSettings), settingsFile(t, strings.Replace(firehoseSettings, "clicks", "logs", 1)+"Standpipe: {Compression: {Format: GZIP}}\n"))
 	client := firehoseClient(t, api)
 	list, err := client.ListDeliveryStreams(t.Context(), &firehose.ListDeliveryStreamsInput{})
 	if err != nil || strings.Join(list.DeliveryStreamNames, " ") != "clicks logs" {
@@ -119,7 +119,8 @@ func TestFirehoseServesSeveralDeliveryStreamsAndItsMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := described.DeliveryStreamDescription; *d.DeliveryStreamARN != "arn:aws:firehose:ap-northeast-2:000000000000:deliverystream/logs" ||
-		*d.Destinations[0].ExtendedS3DestinationDescription.CustomTimeZone != "Asia/Seoul" {
+		*d.Destinations[0].ExtendedS3DestinationDescription.CustomTimeZone != "Asia/Seoul" ||
+		d.Destinations[0].ExtendedS3DestinationDescription.CompressionFormat != types.CompressionFormatGzip {
 		t.Errorf("%+v", d)
 	}
 	if _, err := client.PutRecord(t.Context(), &firehose.PutRecordInput{DeliveryStreamName: aws.String("logs"), Record: &types.Record{Data: []byte("x")}}); err != nil {

@@ -102,6 +102,15 @@ Standpipe:
 	if r := call("status", "-c", file, "--fail-if-freshness", "1h"); r.code != exitOK {
 		t.Errorf("%+v", r)
 	}
+
+	// Not moved without --yes; a shard is named as tail and produce take it.
+	r = call("checkpoint", "set", "-c", file, "--at", "2026-11-22T10:00:00Z", "--shard", "1")
+	if r.code != exitUsage || !strings.HasPrefix(r.errors, "shardId-000000000001  TRIM_HORIZON -> AT_TIMESTAMP 2026-11-22T10:00:00Z\n") {
+		t.Errorf("%+v", r)
+	}
+	if r := call("checkpoint", "set", "-c", file, "--at", "LATEST", "--shard", "7"); r.code != exitUsage || r.errors != "standpipe: there is no checkpoint of shardId-000000000007\n" {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestStatusAsksAProcessOrAStoreNotBoth(t *testing.T) {

@@ -59,6 +59,9 @@ func (f kclFlags) open(ctx context.Context, g *globals, out *console) (*kclTable
 	k.table = tableOf(c, settings, f.Table)
 	if err := k.table.Ready(ctx); err != nil {
 		k.table.Close()
+		if e, ok := errors.AsType[*standpipe.Error](err); ok && !k.ours && e.Class == standpipe.NotFound {
+			e.Hint = "there is no table " + f.Table + " in this region and account: is --table right? It is the name of the KCL application"
+		}
 		return nil, err
 	}
 	return k, nil

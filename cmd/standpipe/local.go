@@ -21,6 +21,7 @@ import (
 	"github.com/standpipe/standpipe/gateway"
 	"github.com/standpipe/standpipe/internal/awsclient"
 	"github.com/standpipe/standpipe/local"
+	"github.com/standpipe/standpipe/local/kinesis"
 	"github.com/standpipe/standpipe/local/s3"
 )
 
@@ -86,6 +87,9 @@ func (l *localCommand) Run(ctx context.Context, out *console) (err error) {
 	}
 	if l.Demo && !l.Delivery {
 		return usagef("--demo shows a delivery: leave --no-delivery out")
+	}
+	if l.Shards < 1 || l.Shards > kinesis.ShardsMax {
+		return usagef("--shards %d: give 1 to %d", l.Shards, kinesis.ShardsMax)
 	}
 	if err := checkAdminAddr(l.AdminAddr); err != nil {
 		return err
@@ -298,11 +302,11 @@ func (l *localCommand) announce(stack *local.Stack, out *console) {
   status   %s
   data     %s
 
-  export AWS_ENDPOINT_URL_KINESIS=%s AWS_ENDPOINT_URL_S3=%s AWS_REGION=%s
-  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s
+  export AWS_ENDPOINT_URL_KINESIS=%s AWS_ENDPOINT_URL_S3=%s AWS_ENDPOINT_URL_FIREHOSE=%s
+  export AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s
   curl -d "{\"value\":\"30\",\"type\":\"Tip 3\"}" -H "Content-Type: application/json" -X POST %s/%s/v1
   echo '{"value":"30","type":"Tip 3"}' | standpipe produce --stream %s
   standpipe cat s3://%s/
 `, e.Stream, e.Kinesis, e.KinesisAdmin, localStream, e.Firehose, e.Bucket, prefix, e.S3, e.Gateway, frontStage, page, l.Data,
-		e.Kinesis, e.S3, e.Region, e.AccessKeyID, e.SecretAccessKey, e.Gateway, frontStage, e.Stream, e.Bucket)
+		e.Kinesis, e.S3, e.Firehose, e.Region, e.Region, e.AccessKeyID, e.SecretAccessKey, e.Gateway, frontStage, e.Stream, e.Bucket)
 }

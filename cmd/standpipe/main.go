@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -80,6 +81,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Exit(func(int) { asked = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoAppDescFormat: true, NoExpandSubcommands: true}),
 		kong.ValueFormatter(kong.DefaultHelpValueFormatter),
+		kong.Help(help),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&c.globals, out),
 	)
@@ -99,6 +101,26 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = errInterrupted
 	}
 	return out.fail(err)
+}
+
+// alternatives are required flags of which one is given; kong names them as if
+// each were needed.
+var alternatives = strings.NewReplacer(
+	"--stream=NAME --url=URL", "(--stream=NAME | --url=URL)",
+	"--to-stream=NAME --to-prefix=PLACE", "(--to-stream=NAME | --to-prefix=PLACE)",
+)
+
+// help is kong's, with the alternatives told apart.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	var text strings.Builder
+	to := ctx.Stdout
+	ctx.Stdout = &text
+	err := kong.DefaultHelpPrinter(options, ctx)
+	ctx.Stdout = to
+	if err == nil {
+		_, err = alternatives.WriteString(to, text.String())
+	}
+	return err
 }
 
 // withCommand adds to a parse error where its help is.

@@ -118,7 +118,9 @@ func TestUsageErrorsSayWhatAndWhereTheHelpIs(t *testing.T) {
 		{"produce --url ftp://x", "standpipe: --url ftp://x: not an address like http://127.0.0.1:8080/PROD/v1"},
 		{"produce --stream s", "standpipe: load the AWS settings: no region (give --region or set AWS_REGION; for a local endpoint set AWS_ENDPOINT_URL_KINESIS, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL_DYNAMODB)"},
 		{"cat --limit=-2 x", "standpipe: --limit -2: a number of lines is not negative"},
+		{"status --fail-if-freshness 0s", "standpipe: --fail-if-freshness 0s: give a positive duration like 15m"},
 		{"status --watch --fail-if-freshness 1m", "standpipe: --fail-if-freshness looks once: leave --watch out"},
+		{"local --shards 0", "standpipe: --shards 0: give 1 to 10000"},
 		{"local --demo --no-delivery", "standpipe: --demo shows a delivery: leave --no-delivery out"},
 		{"healthcheck --url localhost", "standpipe: --url localhost: not an address like http://127.0.0.1:9410/livez"},
 	} {
@@ -250,6 +252,25 @@ func TestCatStopsAtTheLimitAndReportsErrors(t *testing.T) {
 	aim(t, "AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
 	if r := call("cat", "s3://lake/x"); r.code != exitFailed || !strings.Contains(r.errors, "get s3://lake/x: ") || !strings.Contains(r.errors, "AWS_ENDPOINT_URL_S3") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Objects of raw records need not end in a newline; the next one's first line
+// is a line of its own all the same. An object alone is printed byte by byte.
+func TestCatKeepsLinesOfTwoObjectsApart(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"1": "a", "2": "", "3": "b\n", "4": "c"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := call("cat", dir); r.code != exitOK || r.out != "a\nb\nc" {
+		t.Errorf("%+v", r)
+	}
+	for n, want := range map[string]string{"0": "", "1": "a", "2": "a\nb\n", "3": "a\nb\nc"} {
+		if r := call("cat", "-n", n, dir); r.code != exitOK || r.out != want {
+			t.Errorf("%s lines: %+v", n, r)
+		}
 	}
 }
 
@@ -392,6 +413,21 @@ func TestStatusFailsWhenRecordsWaitTooLong(t *testing.T) {
 	r := call("status", "--url", address, "--fail-if-freshness", "40s")
 	if r.code != exitFailed || r.errors != "standpipe: the oldest undelivered record is 41 s old, the limit is 40 s\n" || r.out == "" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// An alarm that only knows what was read would sleep through a revoked role.
+func TestStatusFailsWhenAShardIsNotReadForTooLong(t *testing.T) {
+	r := report()
+	r.FreshnessSeconds = nil
+	r.Shards[1].UnreadSeconds = status.SecondsOf(20 * time.Minute)
+	address := "http://" + serve(t, &instance{r: r})
+	if r := call("status", "--url", address, "--fail-if-freshness", "30m"); r.code != exitOK {
+		t.Errorf("%+v", r)
+	}
+	got := call("status", "--url", address, "--fail-if-freshness", "15m")
+	if got.code != exitFailed || got.errors != "standpipe: shardId-000000000001 was not read for 20m 00s, the limit is 15m 00s: what waits in it is not known\n" || got.out == "" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -25,22 +25,22 @@ import (
 const sliceMax = 10_000
 
 type replayCommand struct {
-	Config     string   `short:"c" required:"" placeholder:"FILE" help:"Configuration of the delivery stream."`
-	From       string   `placeholder:"POINT" help:"Begin: a time, a duration ago, a sequence number, after:NUMBER, a manifest's key, TRIM_HORIZON, or a file of checkpoint export."`
-	To         string   `placeholder:"POINT" help:"End, not included when it is a time. Default now."`
-	Manifest   []string `placeholder:"KEY" help:"Restore the objects of this manifest. May be repeated."`
-	FromReport string   `placeholder:"FILE" help:"Restore what a report of verify --json names."`
-	Shard      []string `placeholder:"ID" help:"Only this shard. May be repeated."`
-	ToPrefix   string   `placeholder:"PREFIX/" help:"Deliver into this prefix instead: an archive of its own."`
-	Rate       float64  `default:"2" help:"Reads per second and shard, of the 5 that all readers share, by this process."`
-	Parallel   int      `default:"4" help:"Slices at a time in this process."`
-	Slice      int      `default:"100" placeholder:"N" help:"Manifests in a slice of a restore (default: 100)."`
-	Deep       bool     `help:"Read objects that are there; else their size is believed."`
-	Replace    bool     `help:"Write objects anew that are there and damaged; with --deep, for damage may leave the size as it was."`
-	DryRun     bool     `help:"Say what would be looked at, and touch nothing."`
-	JSON       bool     `help:"Write the result as JSON."`
-	Quiet      bool     `short:"q" help:"No progress."`
-	LogLevel   string   `default:"warn" help:"debug, info, warn or error."`
+	Config     string      `short:"c" required:"" placeholder:"FILE" help:"Configuration of the delivery stream."`
+	From       string      `placeholder:"POINT" help:"Begin: a time, a duration ago, a sequence number, after:NUMBER, a manifest's key, TRIM_HORIZON, or a file of checkpoint export."`
+	To         string      `placeholder:"POINT" help:"End, not included when it is a time. Default now."`
+	Manifest   []string    `placeholder:"KEY" help:"Restore the objects of this manifest. May be repeated."`
+	FromReport string      `placeholder:"FILE" help:"Restore what a report of verify --json names."`
+	Shard      []tailShard `placeholder:"ID" help:"Only this shard, by its id or its number; may be repeated."`
+	ToPrefix   string      `placeholder:"PREFIX/" help:"Deliver into this prefix instead: an archive of its own."`
+	Rate       float64     `default:"2" help:"Reads per second and shard, of the 5 that all readers share, by this process."`
+	Parallel   int         `default:"4" help:"Slices at a time in this process."`
+	Slice      int         `default:"100" placeholder:"N" help:"Manifests in a slice of a restore (default: 100)."`
+	Deep       bool        `help:"Read objects that are there; else their size is believed."`
+	Replace    bool        `help:"Write objects anew that are there and damaged; with --deep, for damage may leave the size as it was."`
+	DryRun     bool        `help:"Say what would be looked at, and touch nothing."`
+	JSON       bool        `help:"Write the result as JSON."`
+	Quiet      bool        `short:"q" help:"No progress."`
+	LogLevel   string      `default:"warn" help:"debug, info, warn or error."`
 	jobsFolder
 }
 

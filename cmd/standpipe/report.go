@@ -126,6 +126,9 @@ func shardReport(st delivery.ShardStatus, me string, now time.Time) status.Shard
 	if !st.ReadAt.IsZero() {
 		shard.BehindSeconds = status.SecondsOf(st.Behind)
 	}
+	if unread := st.Unread(now); unread > 0 {
+		shard.UnreadSeconds = status.SecondsOf(unread)
+	}
 	if !st.OldestArrival.IsZero() {
 		shard.OldestSeconds = status.SecondsOf(now.Sub(st.OldestArrival))
 	}

@@ -21,12 +21,12 @@ const (
 )
 
 type statusCommand struct {
-	Config          string        `short:"c" placeholder:"FILE" xor:"source" help:"Ask the checkpoint store and the stream of this configuration, not a process."`
-	URL             string        `placeholder:"URL" xor:"source" help:"Ask this address (default: /api/status of STANDPIPE_STATUS_ADDRESS, else of 127.0.0.1:9410)."`
-	JSON            bool          `help:"Write the report as JSON."`
-	Watch           bool          `short:"w" help:"Again and again until Ctrl-C."`
-	Interval        time.Duration `default:"2s" help:"Time between two looks of --watch."`
-	FailIfFreshness time.Duration `placeholder:"AGE" help:"Exit 1 when the oldest undelivered record is older, for cron and alarms."`
+	Config          string         `short:"c" placeholder:"FILE" xor:"source" help:"Ask the checkpoint store and the stream of this configuration, not a process."`
+	URL             string         `placeholder:"URL" xor:"source" help:"Ask this address (default: /api/status of STANDPIPE_STATUS_ADDRESS, else of 127.0.0.1:9410)."`
+	JSON            bool           `help:"Write the report as JSON."`
+	Watch           bool           `short:"w" help:"Again and again until Ctrl-C."`
+	Interval        time.Duration  `default:"2s" help:"Time between two looks of --watch."`
+	FailIfFreshness *time.Duration `placeholder:"AGE" help:"Exit 1 when the oldest undelivered record is older, or a shard was not read for longer, for cron and alarms."`
 }
 
 func (statusCommand) Help() string {
@@ -35,7 +35,7 @@ With --config nobody is asked but the leases and, for what waits in each shard, 
 works while no process runs. It reads one page of each shard.
 
 Ages are seen from the process that reports. Behind is how far reading is behind the newest
-record; oldest is the age of the oldest record that waits to be delivered.
+record, with the time since the last page when none comes; oldest is the age of the oldest record that waits to be delivered.
 
 Examples:
 
@@ -48,10 +48,10 @@ Examples:
 
 func (s *statusCommand) Run(ctx context.Context, g *globals, out *console) error {
 	switch {
-	case s.Watch && s.FailIfFreshness != 0:
+	case s.Watch && s.FailIfFreshness != nil:
 		return usagef("--fail-if-freshness looks once: leave --watch out")
-	case s.FailIfFreshness < 0:
-		return usagef("--fail-if-freshness %v: give a positive duration like 15m", s.FailIfFreshness)
+	case s.FailIfFreshness != nil && *s.FailIfFreshness <= 0:
+		return usagef("--fail-if-freshness %v: give a positive duration like 15m", *s.FailIfFreshness)
 	case s.Interval <= 0:
 		return usagef("--interval %v: give a positive duration like 2s", s.Interval)
 	}
@@ -63,11 +63,25 @@ func (s *statusCommand) Run(ctx context.Context, g *globals, out *console) error
 		return s.watch(ctx, ask, out)
 	}
 	report, err := s.look(ctx, ask, out)
-	if err != nil {
+	if err != nil || s.FailIfFreshness == nil {
 		return err
 	}
-	if age := report.FreshnessSeconds.Duration(); s.FailIfFreshness > 0 && age > s.FailIfFreshness {
-		return fmt.Errorf("the oldest undelivered record is %s old, the limit is %s", formatAge(age), formatAge(s.FailIfFreshness))
+	return judgeFreshness(report, *s.FailIfFreshness)
+}
+
+// judgeFreshness is an error when something waits for longer than limit, or may:
+// the age of what cannot be read is not known.
+func judgeFreshness(r status.Report, limit time.Duration) error {
+	if age := r.FreshnessSeconds.Duration(); age > limit {
+		return fmt.Errorf("the oldest undelivered record is %s old, the limit is %s", formatAge(age), formatAge(limit))
+	}
+	for _, s := range r.Shards {
+		if unread := s.UnreadSeconds.Duration(); unread > limit {
+			return fmt.Errorf("%s was not read for %s, the limit is %s: what waits in it is not known", s.ID, formatAge(unread), formatAge(limit))
+		}
+		if unanswered(r, s) {
+			return fmt.Errorf("%s: %s", s.ID, s.Problem)
+		}
 	}
 	return nil
 }
@@ -86,6 +100,12 @@ func (s *statusCommand) source(g *globals, out *console) (func(context.Context) 
 		return nil, usage(err)
 	}
 	return func(ctx context.Context) (status.Report, error) { return processReport(ctx, address) }, nil
+}
+
+// unanswered says that the stream was asked what waits in a shard and did not
+// tell. A process asks nothing: it says for how long it could not read.
+func unanswered(r status.Report, s status.Shard) bool {
+	return r.Worker.ID == "" && s.BehindSeconds == nil && (s.State == status.ShardDelivering || s.State == status.ShardUnowned)
 }
 
 // processReport asks a running process.
@@ -204,6 +224,13 @@ func freshnessLine(r status.Report, p paint) string {
 			fresh = redIf(p, late, fresh+" (interval "+formatAge(limit.Duration())+")")
 		}
 	}
+	switch blind := blindness(r); {
+	case blind == "":
+	case r.FreshnessSeconds == nil:
+		fresh = p.red(blind)
+	default:
+		fresh += "   " + p.red(blind)
+	}
 	s := fresh
 	if r.HeadroomSeconds != nil {
 		s += "   headroom " + formatAge(r.HeadroomSeconds.Duration())
@@ -213,6 +240,21 @@ func freshnessLine(r status.Report, p paint) string {
 		s += " of " + formatBytes(r.BufferLimitBytes)
 	}
 	return s + "\n"
+}
+
+// blindness says why what waits is not known, "" when it is.
+func blindness(r status.Report) string {
+	var unread time.Duration
+	for _, s := range r.Shards {
+		if unanswered(r, s) {
+			return "what waits is not known"
+		}
+		unread = max(unread, s.UnreadSeconds.Duration())
+	}
+	if unread == 0 {
+		return ""
+	}
+	return "not read for " + formatAge(unread)
 }
 
 func redIf(p paint, yes bool, s string) string {
@@ -249,7 +291,7 @@ func shardRows(r status.Report, p paint) [][]cell {
 			{text: string(s.ID)},
 			state,
 			{text: dash(owner)},
-			{text: seconds(s.BehindSeconds), right: true},
+			{text: behind(s), right: true},
 			{text: buffered, right: true},
 			{text: seconds(s.OldestSeconds), right: true},
 			{text: last, right: true},
@@ -307,6 +349,14 @@ func seconds(s *status.Seconds) string {
 		return "-"
 	}
 	return formatAge(s.Duration())
+}
+
+// behind is what Kinesis said at the last page and the time without one since.
+func behind(s status.Shard) string {
+	if s.UnreadSeconds == nil {
+		return seconds(s.BehindSeconds)
+	}
+	return formatAge(s.BehindSeconds.Duration() + s.UnreadSeconds.Duration())
 }
 
 // position shortens a sequence number of 56 digits to its ends; --json has it whole.

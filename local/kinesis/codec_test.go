@@ -137,7 +137,7 @@ func TestHashKeysAreDecimalTo128Bits(t *testing.T) {
 }
 
 func TestEvenRangesCoverTheHashSpace(t *testing.T) {
-	for _, n := range []int{1, 2, 3, 7, 100, shardsMax} {
+	for _, n := range []int{1, 2, 3, 7, 100, ShardsMax} {
 		want := hashKey{}
 		for i, r := range evenRanges(n) {
 			if r.Start != want || r.End.compare(r.Start) < 0 {

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
+// Bounds of requests.
 const (
-	shardsMax = 10000 // of one CreateStream; AWS has a quota per account
+	ShardsMax = 10000 // shards of one CreateStream; AWS has a quota per account
 	pageMax   = 10000 // greatest Limit of a listing
 )
 
@@ -27,7 +28,7 @@ func (s *Server) createStream(c *call) (any, error) {
 	}
 	var v violations
 	v.text(in.StreamName, "streamName", true, 1, 128, namePattern)
-	v.number(in.ShardCount, "shardCount", false, 1, shardsMax)
+	v.number(in.ShardCount, "shardCount", false, 1, ShardsMax)
 	v.number(in.MaxRecordSizeInKiB, "maxRecordSizeInKiB", false, recordKiB, recordKiBMax)
 	in.StreamModeDetails.check(&v, false)
 	v.enum(in.RecordDistributionStrategy, "recordDistributionStrategy", false, distributions...)

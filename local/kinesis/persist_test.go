@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,13 +13,18 @@ import (
 	api "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
+	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/test/e2e/need"
 )
 
 // kill stands for kill -9: the server is left as it is, its files as they are,
 // and another is opened on them. Nothing is flushed on close, so nothing more
-// is in the files than a kill would leave.
-func (f *fixture) kill(cfg Config) { f.open(cfg) }
+// is in the files than a kill would leave. The system takes the dead one's lock.
+func (f *fixture) kill(cfg Config) {
+	f.t.Helper()
+	f.server.unlock()
+	f.open(cfg)
+}
 
 // logFiles returns the chunk files under dir.
 func logFiles(t *testing.T, dir string) []string {
@@ -81,6 +87,28 @@ func (f *fixture) snapshot(stream string) string {
 
 // TestTornTailIsCutOff cuts the file at every length the last append can have
 // reached: what was whole stays, what was torn goes, and numbers go on rising.
+// A second server on the folder would take the first one's unfinished appends
+// for a torn tail. It is refused, and finds everything once the first has ended.
+func TestTwoServersNeverShareAFolder(t *testing.T) {
+	cfg := Config{Dir: t.TempDir()}
+	f := newFixture(t, cfg)
+	f.create("s", 1)
+	f.put("s", "key", "data")
+	_, err := New(cfg)
+	failure, ok := errors.AsType[*standpipe.Error](err)
+	if !ok || !errors.Is(err, errBusy) || !strings.Contains(failure.Hint, "--data") {
+		t.Fatalf("a second server on the folder: %v, want one that says who is in the way", err)
+	}
+	before := f.snapshot("s")
+	if err := f.server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.open(cfg)
+	if after := f.snapshot("s"); after != before {
+		t.Errorf("the next server has\n%s\nwant\n%s", after, before)
+	}
+}
+
 func TestTornTailIsCutOff(t *testing.T) {
 	cfg := Config{Dir: t.TempDir()}
 	f := newFixture(t, cfg)
@@ -92,6 +120,7 @@ func TestTornTailIsCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.server.unlock()
 	second := len(whole) / 2
 	second += (len("first") - len("second")) / 2 // frames differ by a byte
 	for size := second; size <= len(whole); size++ {
@@ -181,8 +210,8 @@ func TestDeletedStreamIsGoneFromDiskAndARecreatedOneIsAnother(t *testing.T) {
 	if _, err := f.client.DeleteStream(t.Context(), &api.DeleteStreamInput{StreamName: aws.String("s")}); err != nil {
 		t.Fatal(err)
 	}
-	if rest, err := os.ReadDir(cfg.Dir); err != nil || len(rest) != 0 {
-		t.Errorf("left on disk: %v, %v", rest, err)
+	if rest, err := os.ReadDir(cfg.Dir); err != nil || len(rest) != 1 || rest[0].Name() != lockName {
+		t.Errorf("left on disk: %v, %v; want the lock alone", rest, err)
 	}
 	f.refused("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":""}`, "ResourceNotFoundException", "Stream s under account 000000000000 not found.")
 	f.advance(time.Minute)

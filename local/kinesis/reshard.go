@@ -140,8 +140,8 @@ func (s *Server) mayResize(st *stream, open, target int, now int64) error {
 		return limitExceeded("UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: %d, Target shard count: %d", open, target)
 	case 2*target < open:
 		return limitExceeded("UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: %d, Target shard count: %d", open, target)
-	case target > shardsMax:
-		return limitExceeded("UpdateShardCount cannot scale a stream to more than %d shards. Current open shard count: %d, Target shard count: %d", shardsMax, open, target)
+	case target > ShardsMax:
+		return limitExceeded("UpdateShardCount cannot scale a stream to more than %d shards. Current open shard count: %d, Target shard count: %d", ShardsMax, open, target)
 	case len(st.resized) >= resizesMax:
 		return limitExceeded("UpdateShardCount cannot be called more than %d times in a rolling 24 hour period on stream %s under account %s.", resizesMax, st.name, s.cfg.Account)
 	}

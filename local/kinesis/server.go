@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,7 +20,8 @@ import (
 // whose changes take effect at once.
 type Config struct {
 	// Dir keeps streams, shards, sequence numbers and records over a restart,
-	// in append-only files; "" keeps them in memory. One server at a time.
+	// in append-only files; "" keeps them in memory. One server at a time: a
+	// second one is refused.
 	Dir string
 	// Region and Account appear in ARNs and messages; us-east-1 and
 	// 000000000000 when empty.
@@ -55,6 +57,7 @@ type Server struct {
 	clock  clock
 	faults faults
 	log    *zap.Logger
+	lock   *os.File // of cfg.Dir; nil in memory
 
 	account account
 	hungUp  chan struct{} // closed by HangUp
@@ -103,19 +106,29 @@ func New(cfg Config) (*Server, error) {
 	}
 	if err := s.load(); err != nil {
 		_ = s.Close() // only read handles and append handles without unwritten bytes
-		return nil, &standpipe.Error{
-			Class: standpipe.Fatal, Op: "open kinesis data " + cfg.Dir, Err: err,
-			Hint: "check the folder, or start with an empty one",
+		hint := "--data must name a folder this user may write: check it, or start with an empty one"
+		if errors.Is(err, errBusy) {
+			hint = "one Kinesis server per folder: stop the other one, or give this one a --data of its own"
 		}
+		return nil, &standpipe.Error{Class: standpipe.Fatal, Op: "open kinesis data " + cfg.Dir, Err: err, Hint: hint}
 	}
 	return s, nil
 }
 
+// lockName is the file in Config.Dir that keeps a second server out.
+const lockName = "lock"
+
+// errBusy is the folder of a server that runs.
+var errBusy = errors.New("another process is using it")
+
 var streamFolder = regexp.MustCompile(`^\d+-[a-zA-Z0-9_.-]{1,128}$`)
 
-func (s *Server) load() error {
+func (s *Server) load() (err error) {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 		return fmt.Errorf("create folder: %w", err)
+	}
+	if s.lock, err = lockFolder(s.cfg.Dir); err != nil {
+		return err
 	}
 	folders, err := os.ReadDir(s.cfg.Dir)
 	if err != nil {
@@ -162,16 +175,24 @@ func (s *Server) Close() error {
 	for _, st := range s.streams {
 		st.close(false)
 	}
+	s.unlock()
 	return nil
+}
+
+// unlock lets the next server have the folder.
+func (s *Server) unlock() {
+	if s.lock != nil {
+		_ = s.lock.Close() // a second time when a test did; nothing was written to it
+	}
 }
 
 // EnsureStream creates a provisioned stream unless one of that name is there,
 // whatever its shards.
 func (s *Server) EnsureStream(name string, shards int) error {
-	if !streamName.MatchString(name) || shards < 1 || shards > shardsMax {
+	if !streamName.MatchString(name) || shards < 1 || shards > ShardsMax {
 		return &standpipe.Error{
 			Class: standpipe.Fatal, Op: "create stream " + name,
-			Hint: fmt.Sprintf("a name has 1 to 128 of a-z A-Z 0-9 _ . - and a stream 1 to %d shards", shardsMax),
+			Hint: fmt.Sprintf("a name has 1 to 128 of a-z A-Z 0-9 _ . - and a stream 1 to %d shards", ShardsMax),
 		}
 	}
 	err := s.create(name, shards, settings{Retention: retentionMin, RecordKiB: recordKiB})

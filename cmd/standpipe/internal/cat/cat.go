@@ -56,6 +56,55 @@ func (o Object) Copy(ctx context.Context, w io.Writer, lines int64) (int64, erro
 	return n, o.failed(ctx, err)
 }
 
+// Lines takes one object after the other and keeps their lines apart: one that
+// does not end in a newline gets one as soon as something follows. The last is
+// left as it is.
+type Lines struct {
+	W io.Writer
+	// open says that the last byte was none of a line's end.
+	open bool
+}
+
+func (l *Lines) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.open = p[len(p)-1] != '\n'
+	}
+	return l.W.Write(p)
+}
+
+// Copy is the object's, at most lines lines with the one that was left open
+// before it, which is ended by the object's first byte.
+func (l *Lines) Copy(ctx context.Context, o Object, lines int64) (int64, error) {
+	if !l.open {
+		return o.Copy(ctx, l, lines)
+	}
+	if lines == 0 || lines == 1 {
+		return lines, nil // that line was the last
+	}
+	if lines > 0 {
+		lines--
+	}
+	first := &ending{Lines: l}
+	n, err := o.Copy(ctx, first, lines)
+	return n + first.ended, err
+}
+
+// ending writes the newline that the object before lacks.
+type ending struct {
+	*Lines
+	ended int64
+}
+
+func (e *ending) Write(p []byte) (int, error) {
+	if e.ended == 0 && len(p) > 0 {
+		if _, err := e.W.Write([]byte{'\n'}); err != nil {
+			return 0, err
+		}
+		e.ended = 1
+	}
+	return e.Lines.Write(p)
+}
+
 // failed names the object in errors that do not.
 func (o Object) failed(ctx context.Context, err error) error {
 	_, ours := errors.AsType[*writeError](err)

@@ -28,7 +28,10 @@ func readCSV(r io.Reader, label, encoding string, yield func(Record, error) bool
 	if reason := badText(header, encoding); reason != "" {
 		return false, fmt.Errorf("csv header: %s", reason)
 	}
-	names := objectNames(header)
+	names, err := objectNames(header)
+	if err != nil {
+		return false, fmt.Errorf("csv header: %w", err)
+	}
 	for {
 		guard.row()
 		row, err := c.Read()
@@ -75,15 +78,20 @@ func badText(fields []string, encoding string) string {
 }
 
 // objectNames renders the header once: `"name":`, escaped.
-func objectNames(header []string) [][]byte {
-	names := make([][]byte, len(header))
+func objectNames(header []string) ([][]byte, error) {
+	names, columns := make([][]byte, len(header)), make(map[string]int, len(header))
 	for i, h := range header {
 		if i == 0 {
 			h = strings.TrimPrefix(h, "\ufeff") // Excel begins UTF-8 files with a byte order mark
 		}
-		names[i] = append(jsonString(strings.TrimSpace(h)), ':')
+		h = strings.TrimSpace(h)
+		if first, twice := columns[h]; twice {
+			return nil, fmt.Errorf("%q names columns %d and %d; give each a name of its own", h, first+1, i+1)
+		}
+		columns[h] = i
+		names[i] = append(jsonString(h), ':')
 	}
-	return names
+	return names, nil
 }
 
 func appendObject(b []byte, names [][]byte, row []string) []byte {

@@ -85,6 +85,19 @@ func TestCSVRowsBecomeObjectsInTheOrderOfTheHeader(t *testing.T) {
 	check(t, "rows", data, `{"z":"1","a b":"<é>","q\"":""}`, `{"z":"two\nlines","a b":"x,\"y\"","q\"":"007"}`)
 }
 
+// Of two fields of one name most readers keep the last: a column would be lost.
+func TestACSVHeaderNamesAColumnOnce(t *testing.T) {
+	for in, want := range map[string]string{
+		"a,b, a\n1,2,3\n": `read -: csv header: "a" names columns 1 and 3; give each a name of its own`,
+		"a,,\n1,2,3\n":    `read -: csv header: "" names columns 2 and 3; give each a name of its own`,
+	} {
+		data, _, err := gather(text("csv", "", strings.NewReader(in)))
+		if len(data) > 0 || err == nil || err.Error() != want {
+			t.Errorf("%q: rows %q, error %v, want %s", in, data, err, want)
+		}
+	}
+}
+
 func TestABrokenRowCostsOnlyItself(t *testing.T) {
 	in := "a,b\n1,2\n1,2,3\nx\"y,2\n5,\xff\n6,7\n"
 	data, rejected, err := gather(text("csv", "utf-8", strings.NewReader(in)))
