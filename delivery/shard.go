@@ -123,12 +123,20 @@ func (s *shard) lease() *checkpoint.Lease { return &s.protocol.lease }
 // happens that only a restart or a person can mend. Cancelling reading stops
 // intake and delivers what is buffered; cancelling working, from which reading
 // derives, abandons it, which is safe: the checkpoint has not passed it.
+//
+// Reading again helps once. When the same range has to be read again and again,
+// the store forgets what it is given, and only rest keeps it and the stream from
+// being asked without end: the shard fails.
 func (s *shard) run(reading, working context.Context) (standpipe.StopReason, error) {
 	defer s.drop()
+	var from standpipe.Position // of the last time it was read again
 	for {
 		err := s.follow(reading, working)
+		again, ok := errors.AsType[*rereadError](err)
 		switch {
-		case errors.Is(err, errReread):
+		case ok && s.lease().Checkpoint != from:
+			from = s.lease().Checkpoint
+			s.log.Warn("reading again from the checkpoint", zap.Stringer("checkpoint", from), zap.Error(again.why))
 			s.metrics.rereads.Inc()
 			s.discard(working)
 		case errors.Is(err, errShardEnded):
