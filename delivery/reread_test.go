@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 
+	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/sink"
 )
 
@@ -125,5 +127,62 @@ func TestAStoreThatForgetsEveryUploadIsNotAskedWithoutRest(t *testing.T) {
 		}
 		r.verify()
 		r.idle()
+	})
+}
+
+// A part that is durable already is lost when intake has ended: reading again
+// is for the next owner, and nobody may take the drain for a whole one.
+func TestWhatADrainCouldNotDeliverIsAnErrorAndTheNextOwnerDeliversIt(t *testing.T) {
+	scene := func(t *testing.T) (r *rig, p *node) {
+		r = newRig(t, 1, func(r *rig) { r.settings.Limits.Bytes, r.settings.Limits.Age = 64<<20, time.Hour })
+		r.incompressible(9) // a part and a half
+		return r, r.boot()
+	}
+	t.Run("a worker that stops", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, p := scene(t)
+			p.run()
+			r.until("all is read", func() bool { return p.metric("standpipe_read_records_total", "") == 9 })
+			r.bucket.Abort(func(sink.Upload) bool { return true })
+			if err := p.end(); err == nil || !strings.Contains(err.Error(), sink.ErrNoUpload.Error()) || !strings.Contains(err.Error(), string(shardID(0))) {
+				t.Errorf("stopped with %v", err)
+			}
+			if l := r.lease(shardID(0)); l.Owner != "" {
+				t.Errorf("the lease is still owned by %s", l.Owner)
+			}
+			p.rereads(1, "append part 2")
+			p = r.start()
+			r.until("all is read again", func() bool { return p.metric("standpipe_read_records_total", "") == 9 })
+			if err := p.end(); err != nil {
+				t.Fatal(err)
+			}
+			r.verify()
+			r.idle()
+		})
+	})
+	t.Run("a range that is delivered once more", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r, p := scene(t)
+			appended := 0
+			p.gate.set(func(_ context.Context, op string, do func() error) error {
+				if op == "append" {
+					if appended++; appended == 2 {
+						r.bucket.Abort(func(sink.Upload) bool { return true })
+					}
+				}
+				return do()
+			})
+			last := p.again(0)
+			end := End{Time: time.Now().Add(time.Millisecond)}
+			done, err := last.Deliver(t.Context(), r.store, standpipe.Shard{ID: shardID(0)}, atHorizon(), end)
+			if done || !errors.Is(err, sink.ErrNoUpload) {
+				t.Errorf("done %v, %v: records of the range were not delivered", done, err)
+			}
+			if done, err = last.Deliver(t.Context(), r.store, standpipe.Shard{ID: shardID(0)}, atHorizon(), end); !done || err != nil {
+				t.Errorf("once more: done %v, %v", done, err)
+			}
+			r.verify()
+			r.idle()
+		})
 	})
 }
