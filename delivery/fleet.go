@@ -188,7 +188,7 @@ func (l *loop) leave() error {
 		select {
 		case f := <-l.finished:
 			l.ended(f)
-			if f.reason == standpipe.StopFailed {
+			if f.reason == standpipe.StopFailed || f.reason == standpipe.StopShutdown && f.err != nil {
 				left = append(left, fmt.Errorf("%s: %w", f.shard, f.err))
 			}
 		case <-abandoned:

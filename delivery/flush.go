@@ -99,8 +99,9 @@ func planned(up sink.Upload, b *batcher.Batch, several bool) PlannedObject {
 }
 
 // deliver takes one sealed flush through STAGE, PREPARE, PUBLISH and COMMIT.
-// When it returns nil the checkpoint has passed the flush. errReread means
-// that the range must be read again; errLeaseLost that it is another's now.
+// When it returns nil the checkpoint has passed the flush. A
+// rereadError means that the range must be read again; errLeaseLost that it is
+// another's now.
 func (s *shard) deliver(ctx context.Context, f *flush) error {
 	plan, err := s.stage(ctx, f)
 	if err != nil {
@@ -174,8 +175,7 @@ func (s *shard) abandonObject(ctx context.Context, w *sink.Writer) {
 // anything was prepared, the range is still undelivered and is read again.
 func (s *shard) unstaged(err error) error {
 	if errors.Is(err, sink.ErrNoUpload) {
-		s.log.Error("staged parts are gone, reading again", zap.Error(err))
-		return errReread
+		return &rereadError{err}
 	}
 	return err
 }

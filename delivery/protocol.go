@@ -20,9 +20,15 @@ import (
 // write; what was staged stays, for its PREPARE may have been applied (rule R5).
 var errLeaseLost = errors.New("lease lost")
 
-// errReread: the prepared flush was rolled back; the shard has to be read
-// again from its checkpoint.
-var errReread = errors.New("flush rolled back, reading again from the checkpoint")
+// A rereadError says why a shard has to be read again from its checkpoint:
+// what was staged is gone, or what is held has to make room for a repair.
+type rereadError struct{ why error }
+
+func (e *rereadError) Error() string { return "to be read again: " + e.why.Error() }
+
+func (e *rereadError) Unwrap() error { return e.why }
+
+func readAgain(format string, args ...any) error { return &rereadError{fmt.Errorf(format, args...)} }
 
 // protocol drives the prepared intent of one shard to its end. It holds the
 // owner's view of the lease; every successful write replaces it. Owned by the
@@ -142,7 +148,7 @@ func (p *protocol) read(ctx context.Context, op string, cause error) (row checkp
 // settle takes the pending intent to its end, if there is one. The normal path
 // and recovery are the same walk: a flush is delivered by preparing its intent
 // and settling it, and a crash in between is finished by whoever settles next.
-// It returns errReread when the flush had to be rolled back.
+// It returns a rereadError when the flush had to be rolled back.
 func (p *protocol) settle(ctx context.Context) error {
 	for p.lease.Pending != nil {
 		i, plan, err := p.pending(ctx)
@@ -171,7 +177,7 @@ func (p *protocol) settle(ctx context.Context) error {
 			if err := p.rollback(ctx, i); err != nil {
 				return err
 			}
-			return errReread
+			return readAgain("flush %s was rolled back: neither staged nor visible is %s nor any other of its %d objects", i.ID, plan.Objects[0].Upload.Key, len(fates))
 		case repair:
 			if err := p.repair(ctx, i, plan, fates); err != nil {
 				return err

@@ -30,7 +30,7 @@ func (s *shard) rebuild(ctx context.Context, i Intent, plan Plan, lost []int) (P
 		// Pages need memory, and a shard that waits for it while it holds some
 		// can wait for itself. What is not prepared is let go and read again
 		// later; follow then comes back here with empty hands.
-		return plan, errReread
+		return plan, readAgain("flush %s lost %s and %d more of its objects, and its repair needs the memory of what is not prepared", i.ID, plan.Objects[lost[0]].Upload.Key, len(lost)-1)
 	}
 	next := plan
 	next.Objects = append([]PlannedObject(nil), plan.Objects...)

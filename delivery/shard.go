@@ -123,12 +123,29 @@ func (s *shard) lease() *checkpoint.Lease { return &s.protocol.lease }
 // happens that only a restart or a person can mend. Cancelling reading stops
 // intake and delivers what is buffered; cancelling working, from which reading
 // derives, abandons it, which is safe: the checkpoint has not passed it.
+//
+// Reading again helps once. When the same range has to be read again and again,
+// the store forgets what it is given, and only rest keeps it and the stream from
+// being asked without end: the shard fails.
+//
+// StopShutdown comes with an error when what was to be read again was not: the
+// lease is free, and its next owner reads it.
 func (s *shard) run(reading, working context.Context) (standpipe.StopReason, error) {
 	defer s.drop()
+	// What was to be read again: from where the last time, up to where at most, why.
+	var from standpipe.Position
+	taken := s.lease().Checkpoint
+	var why error
 	for {
 		err := s.follow(reading, working)
+		again, ok := errors.AsType[*rereadError](err)
 		switch {
-		case errors.Is(err, errReread):
+		case ok && s.lease().Checkpoint != from:
+			from, why = s.lease().Checkpoint, again
+			if s.current != nil && s.current.end().Compare(taken) > 0 {
+				taken = s.current.end()
+			}
+			s.log.Warn("reading again from the checkpoint", zap.Stringer("checkpoint", from), zap.Error(again.why))
 			s.metrics.rereads.Inc()
 			s.discard(working)
 		case errors.Is(err, errShardEnded):
@@ -140,6 +157,13 @@ func (s *shard) run(reading, working context.Context) (standpipe.StopReason, err
 			return standpipe.StopLeaseLost, err
 		case errors.Is(err, errDrained):
 			s.enter(StateReleased)
+			done := s.lease().Checkpoint
+			if p := s.lease().Pending; p != nil { // left to the successor
+				done = p.Position
+			}
+			if done.Compare(taken) < 0 {
+				return standpipe.StopShutdown, fmt.Errorf("left to the next owner: %w", why)
+			}
 			return standpipe.StopShutdown, nil
 		default:
 			s.enter(StateFailed)

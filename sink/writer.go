@@ -46,6 +46,7 @@ type Writer struct {
 
 	upload Upload // ID is empty until begun; Parts are the durable ones
 	begun  bool
+	anew   bool // a second time: the first upload was lost before its first part
 
 	raw    int64
 	rawCRC uint32 // of what is already compressed
@@ -173,6 +174,7 @@ func (w *Writer) Finish(e *Encoder) {
 
 // Upload makes every full part durable and gives its memory back. It does
 // nothing while no part is full, so that small objects cost no early request.
+// An upload that the store lost while nothing was in it is begun anew, once.
 func (w *Writer) Upload(ctx context.Context) error {
 	for len(w.full) > 0 {
 		if err := w.begin(ctx); err != nil {
@@ -182,6 +184,12 @@ func (w *Writer) Upload(ctx context.Context) error {
 		b := newBody(part)
 		p, err := w.sink.Append(ctx, w.upload, len(w.upload.Parts)+1, b)
 		b.end()
+		if errors.Is(err, ErrNoUpload) && len(w.upload.Parts) == 0 && !w.anew {
+			if err := w.restart(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("upload part %d of %s: %w", len(w.upload.Parts)+1, w.object.Key, err)
 		}
@@ -189,6 +197,17 @@ func (w *Writer) Upload(ctx context.Context) error {
 		w.full = slices.Delete(w.full, 0, 1)
 		part.reset()
 	}
+	return nil
+}
+
+// restart leaves an upload of which the store says that it is gone, while every
+// byte is in memory still. It may be gone for one of several servers only, hence
+// the Discard.
+func (w *Writer) restart(ctx context.Context) error {
+	if err := w.sink.Discard(ctx, w.upload); err != nil {
+		return fmt.Errorf("begin %s anew: %w", w.object.Key, err)
+	}
+	w.begun, w.anew = false, true
 	return nil
 }
 

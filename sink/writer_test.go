@@ -327,6 +327,58 @@ func TestStageGoesOnAfterEachFailure(t *testing.T) {
 	}
 }
 
+// forgetful is a store that loses uploads before the named part arrives.
+type forgetful struct {
+	*memory.Sink
+	part  int
+	times int
+	begun int
+}
+
+func (f *forgetful) Begin(ctx context.Context, o sink.Object) (sink.Upload, error) {
+	f.begun++
+	return f.Sink.Begin(ctx, o)
+}
+
+func (f *forgetful) Append(ctx context.Context, u sink.Upload, n int, b sink.Body) (sink.Part, error) {
+	if n == f.part && f.times > 0 {
+		f.times--
+		f.Abort(func(sink.Upload) bool { return true })
+	}
+	return f.Sink.Append(ctx, u, n, b)
+}
+
+func TestAnUploadThatIsLostBeforeItsFirstPartIsBegunAnewOnce(t *testing.T) {
+	for _, c := range []struct{ part, times, begun int }{
+		{part: 1, times: 1, begun: 2}, // everything is in memory still
+		{part: 1, times: 9, begun: 2},
+		{part: 2, times: 1, begun: 1}, // the first part is gone
+	} {
+		store := &forgetful{Sink: memory.New(memory.Options{}), part: c.part, times: c.times}
+		w := sink.NewWriter(store, codec(t, sink.None, 0), sink.Object{Key: "k"}, sink.WriterOptions{PartSize: 100})
+		slots := sink.NewSlots(1)
+		e := acquire(t, slots)
+		line := bytes.Repeat([]byte("x"), 149)
+		w.Append(e, line, true)
+		w.Finish(e)
+		slots.Release(e)
+		up, err := w.Stage(t.Context())
+		if lost := c.part > 1 || c.times > 1; lost != errors.Is(err, sink.ErrNoUpload) {
+			t.Errorf("%+v: staging gave %v", c, err)
+		} else if !lost {
+			if err := store.Publish(t.Context(), up); err != nil {
+				t.Fatal(err)
+			}
+			if all := store.Objects(); len(all) != 1 || string(all[0].Body) != string(line)+"\n" {
+				t.Errorf("%+v: visible are %v", c, all)
+			}
+		}
+		if store.begun != c.begun {
+			t.Errorf("%+v: %d uploads were begun, want %d", c, store.begun, c.begun)
+		}
+	}
+}
+
 func TestAbandonFreesMemoryAtOnceAndTheUploadInTheEnd(t *testing.T) {
 	store := memory.New(memory.Options{})
 	slots := sink.NewSlots(1)

@@ -95,8 +95,11 @@ func (s *service) Run(ctx context.Context) error {
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	served := make(chan error, 1)
 	go func() { served <- s.status.Run(serving) }()
+	saved := make(chan struct{})
+	go func() { defer close(saved); saveMemory(serving) }()
 	err := s.worker.Run(ctx)
 	stop()
+	<-saved
 	return errors.Join(err, <-served)
 }
 

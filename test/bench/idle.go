@@ -58,7 +58,7 @@ func idle(ctx context.Context, o options, stub *stub, dir string, out io.Writer)
 	}
 	if err != nil {
 		_ = cmd.Process.Kill()
-		return fmt.Errorf("%w; its last output:\n%s", err, output.String())
+		return fmt.Errorf("%w; its last output:\n%s", err, output.end())
 	}
 	return printIdle(out, o, before, after)
 }

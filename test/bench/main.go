@@ -103,6 +103,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 				return fmt.Errorf("round %d, %s: %w", round+1, p, err)
 			}
 			t.add(p, r)
+			if r.again > 0 || r.reread > 0 {
+				fmt.Fprintf(out, "round %d  %s: %d shards read again, %.1f MB sent more than once, which is in its processor time and not in its payload\n%s",
+					round+1, p, r.again, float64(r.reread)/1e6, r.warnings)
+			}
 			if o.verbose {
 				fmt.Fprintf(out, "round %d  %-18s %s\n", round+1, p, r)
 			}
@@ -185,16 +189,19 @@ func measure(ctx context.Context, o options, stub *stub, dir string, p program) 
 	}
 	if err != nil {
 		_ = cmd.Process.Kill()
-		return r, fmt.Errorf("%w; its last output:\n%s", err, output.String())
+		return r, fmt.Errorf("%w; its last output:\n%s", err, output.end())
 	}
 	progress, err := stub.progress(ctx)
 	if err != nil {
 		return r, err
 	}
+	warnings := output.lines("reading again", "delivery failed", "reading is held up")
 	if err := complete(o, p, progress); err != nil {
-		return r, err
+		return r, fmt.Errorf("%w\n%s", err, warnings)
 	}
-	return newResult(cmd.ProcessState, time.Since(begun), progress), nil
+	r = newResult(cmd.ProcessState, time.Since(begun), progress)
+	r.warnings = warnings
+	return r, nil
 }
 
 // complete refuses a run that lost or repeated something. Every payload is a
@@ -213,16 +220,30 @@ func complete(o options, p program, got progress) error {
 	return nil
 }
 
-// tail keeps the last of what a child prints. Written by one copying
+// tail keeps the last MiB of what a child prints. Written by one copying
 // goroutine, read after it has ended.
 type tail struct{ b []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.b = append(t.b, p...)
-	if n := len(t.b) - 8<<10; n > 0 {
+	if n := len(t.b) - 1<<20; n > 0 {
 		t.b = append(t.b[:0], t.b[n:]...)
 	}
 	return len(p), nil
 }
 
-func (t *tail) String() string { return string(t.b) }
+// end is the last of it, for people.
+func (t *tail) end() string { return string(t.b[max(0, len(t.b)-8<<10):]) }
+
+// lines are the first ten that have the first of the words, then the second, ….
+func (t *tail) lines(words ...string) string {
+	var found []string
+	for _, w := range words {
+		for line := range strings.Lines(string(t.b)) {
+			if len(found) < 10 && strings.Contains(line, w) {
+				found = append(found, line)
+			}
+		}
+	}
+	return strings.Join(found, "")
+}

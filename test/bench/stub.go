@@ -29,6 +29,8 @@ type progress struct {
 	Payload, Records int64
 	Done             bool
 	Calls            map[string]int64
+	Again            struct{ Shards, Payload int64 }
+	Broken           []string
 	Bucket           struct {
 		Objects, Bytes, Requests, Repeated, Manifests, Committed, Lines int64
 		Broken                                                          []string
@@ -97,7 +99,8 @@ func (s *stub) progress(ctx context.Context) (p progress, err error) {
 	return p, err
 }
 
-// untilDone waits until every shard is read to its end, or the program ended.
+// untilDone waits until every shard is read to its end, or the program ended or
+// asks what the stub cannot answer.
 func (s *stub) untilDone(ctx context.Context, exited <-chan error) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -109,8 +112,12 @@ func (s *stub) untilDone(ctx context.Context, exited <-chan error) error {
 			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		if p, err := s.progress(ctx); err != nil || p.Done {
+		p, err := s.progress(ctx)
+		switch {
+		case err != nil || p.Done:
 			return err
+		case len(p.Broken) > 0:
+			return fmt.Errorf("the stub refused: %s", p.Broken[0])
 		}
 	}
 }

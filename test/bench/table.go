@@ -19,13 +19,17 @@ type result struct {
 	written  int64
 	objects  int64
 	requests int64
-	repeated int64 // publications asked for twice
+	repeated int64  // publications asked for twice
+	again    int64  // shards read again from a checkpoint
+	reread   int64  // payload sent more than once, not in payload
+	warnings string // what its log says of that
 }
 
 func newResult(state *os.ProcessState, wall time.Duration, p progress) result {
 	r := result{
 		cpu: state.UserTime() + state.SystemTime(), wall: wall,
 		payload: p.Payload, written: p.Bucket.Bytes, objects: p.Bucket.Objects, requests: p.Bucket.Requests, repeated: p.Bucket.Repeated,
+		again: p.Again.Shards, reread: p.Again.Payload,
 	}
 	if u, ok := state.SysUsage().(*syscall.Rusage); ok {
 		r.rss = int64(u.Maxrss) << 10 // KiB on Linux

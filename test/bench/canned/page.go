@@ -3,6 +3,8 @@ package canned
 import (
 	"encoding/base64"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,6 +18,7 @@ type Slice struct {
 	Records int64
 
 	json     []byte
+	cut      int   // records before the first one, see From
 	sequence []int // offsets of the last digits of sequence numbers
 	arrival  []int // offsets of the digits of arrival times
 }
@@ -27,6 +30,8 @@ const (
 	sequenceDigits = 20
 	// arrivalDigits are those of milliseconds since 1970 until the year 2286.
 	arrivalDigits = 13
+	// recordHead is what a record begins with.
+	recordHead = `{"ApproximateArrivalTimestamp":`
 )
 
 // NewSlice encodes the payloads, with partition keys of 32 hexadecimal digits.
@@ -38,7 +43,7 @@ func NewSlice(payloads [][]byte, seed uint64) *Slice {
 			s.json = append(s.json, ',')
 		}
 		// The order of the members and the form of the time are Kinesis's own.
-		s.json = append(s.json, `{"ApproximateArrivalTimestamp":`...)
+		s.json = append(s.json, recordHead...)
 		s.arrival = append(s.arrival, len(s.json))
 		s.json = fmt.Appendf(s.json, `%0*dE9,"Data":"`, arrivalDigits+1, 0)
 		s.json = base64.StdEncoding.AppendEncode(s.json, p)
@@ -49,6 +54,34 @@ func NewSlice(payloads [][]byte, seed uint64) *Slice {
 		s.Records++
 	}
 	return s
+}
+
+// From returns s without its first n records, of which there are more. The
+// others keep their numbers. Payload and Records count all of s.
+func (s *Slice) From(n int) *Slice {
+	if n == 0 {
+		return s
+	}
+	t := *s
+	at := s.arrival[n] - len(recordHead)
+	t.json, t.cut, t.arrival, t.sequence = s.json[at:], s.cut+n, nil, nil
+	for k := n; k < len(s.arrival); k++ {
+		t.arrival, t.sequence = append(t.arrival, s.arrival[k]-at), append(t.sequence, s.sequence[k]-at)
+	}
+	return &t
+}
+
+// Number is the number that a sequence number was made of.
+func Number(sequence string) (uint64, error) {
+	digits, ok := strings.CutPrefix(sequence, sequencePrefix)
+	if !ok {
+		return 0, fmt.Errorf("sequence number %q is not of these", sequence)
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("sequence number %q: %w", sequence, err)
+	}
+	return n, nil
 }
 
 // Slices cuts payloads of the kind into n slices of about size bytes each.
@@ -64,7 +97,10 @@ func Slices(kind Kind, seed uint64, n, size int) []*Slice {
 type Page struct {
 	Slices []*Slice
 	// First numbers the first record: sequence numbers follow from it.
-	First   uint64
+	First uint64
+	// Step is how far apart the first records of slices are. With 0 the records
+	// of a page are numbered without holes.
+	Step    uint64
 	Arrival time.Time
 	Behind  time.Duration
 	// Next is the iterator of the page that follows, empty at a shard's end.
@@ -84,8 +120,12 @@ func (p Page) Append(dst []byte) []byte {
 		if n > 0 {
 			dst = append(dst, ',')
 		}
-		dst = s.appendTo(dst, first, at)
-		first += uint64(s.Records)
+		dst = s.appendTo(dst, first+uint64(s.cut), at)
+		if p.Step > 0 {
+			first += p.Step
+		} else {
+			first += uint64(s.Records)
+		}
 	}
 	return append(dst, "]}"...)
 }

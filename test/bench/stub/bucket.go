@@ -43,6 +43,8 @@ type Bucket struct {
 	Committed      int64 // lines that manifests say are in their objects
 	Lines          int64 // lines found in objects, with keep
 	Broken         []string
+
+	begun int64 // uploads, for their ids
 }
 
 type upload struct {
@@ -126,7 +128,8 @@ func (b *bucket) serve(w http.ResponseWriter, req *http.Request, key string) {
 	switch {
 	case req.Method == http.MethodPost && q.Has("uploads"):
 		b.mu.Lock()
-		id := fmt.Sprintf("upload-%d", b.Requests)
+		b.begun++
+		id := fmt.Sprintf("upload-%d", b.begun)
 		b.uploads[id] = &upload{key: key, meta: metadata(req.Header), size: map[int]int64{}, parts: map[int][]byte{}}
 		b.mu.Unlock()
 		writeXML(w, struct {

@@ -8,7 +8,8 @@
 // It prints one line of JSON with its addresses, then waits to be killed. A run
 // begins with GET /reset?shards=4&pages=48&… on the control address, see
 // stream.go, and GET /progress tells how far it has come. It knows only the
-// calls that an archiver makes:
+// calls that an archiver makes, and says in /progress which others were made
+// and how much was read more than once:
 //
 //	Kinesis  DescribeStreamSummary, ListShards, GetShardIterator, GetRecords
 //	S3       Create-, Complete- and AbortMultipartUpload, UploadPart, PutObject,

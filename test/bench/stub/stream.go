@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -76,6 +77,9 @@ type run struct {
 	mu     sync.Mutex
 	calls  map[string]int64 // to Kinesis, by operation
 	taken  map[string]int64 // slices that a shard's reader has asked past
+	served map[string]int64 // the most slices of a shard that were ever sent
+	again  Again
+	broken []string
 	bucket bucket
 }
 
@@ -110,7 +114,7 @@ func (s *stub) reset(set settings) {
 	if s.slices[set.kind] == nil {
 		s.slices[set.kind] = canned.Slices(set.kind, 1, distinctPages*pageSlices, sliceSize)
 	}
-	r := &run{settings: set, slices: s.slices[set.kind], begun: time.Now(), calls: map[string]int64{}, taken: map[string]int64{}}
+	r := &run{settings: set, slices: s.slices[set.kind], begun: time.Now(), calls: map[string]int64{}, taken: map[string]int64{}, served: map[string]int64{}}
 	for _, c := range r.slices {
 		r.records += c.Records
 	}
@@ -130,17 +134,26 @@ type Progress struct {
 	Payload, Records int64 // taken
 	Done             bool  // all shards are taken to their end
 	Calls            map[string]int64
+	Again            Again
+	Broken           []string // calls to Kinesis that were refused
 	Bucket           Bucket
+}
+
+// Again is what was read more than once. Payload and Records do not count it.
+type Again struct {
+	Shards  int64 // iterators before what their shard's reader had asked past
+	Payload int64 // of slices that had been sent before
 }
 
 func (r *run) progress() Progress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := Progress{Done: len(r.taken) == r.shards, Calls: maps.Clone(r.calls)}
+	p := Progress{
+		Done: len(r.taken) == r.shards, Calls: maps.Clone(r.calls), Again: r.again, Broken: slices.Clone(r.broken),
+	}
 	for shard, n := range r.taken {
-		at, _ := strconv.ParseInt(shard[strings.LastIndexByte(shard, '-')+1:], 10, 64)
 		for k := range n {
-			c := r.slice(at, k)
+			c := r.slice(number(shard), k)
 			p.Payload += c.Payload
 			p.Records += c.Records
 		}
@@ -164,7 +177,8 @@ func (r *run) available(now time.Time) int64 {
 	return min(int64(now.Sub(r.begun).Seconds()*float64(r.pace)/sliceSize), total)
 }
 
-// kinesis is the four calls. An iterator is "shardId-…:slices read".
+// kinesis is the four calls. An iterator is "shardId-…:slices.records", what of
+// the shard lies before it.
 func (s *stub) kinesis(w http.ResponseWriter, req *http.Request) {
 	r := s.current()
 	body, err := io.ReadAll(io.LimitReader(req.Body, 1<<20))
@@ -175,9 +189,10 @@ func (s *stub) kinesis(w http.ResponseWriter, req *http.Request) {
 	var in struct {
 		ShardID                          string `json:"ShardId"`
 		ShardIterator, ShardIteratorType string
+		StartingSequenceNumber           string
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		r.refuse(w, err.Error())
 		return
 	}
 	target := req.Header.Get("X-Amz-Target")
@@ -193,16 +208,83 @@ func (s *stub) kinesis(w http.ResponseWriter, req *http.Request) {
 	case "Kinesis_20131202.ListShards":
 		writeJSON(w, map[string]any{"Shards": r.list()})
 	case "Kinesis_20131202.GetShardIterator":
-		if in.ShardIteratorType != "TRIM_HORIZON" {
-			http.Error(w, "the stub begins at TRIM_HORIZON only", http.StatusBadRequest)
+		from, err := r.place(in.ShardID, in.ShardIteratorType, in.StartingSequenceNumber)
+		if err != nil {
+			r.refuse(w, err.Error())
 			return
 		}
-		writeJSON(w, map[string]any{"ShardIterator": in.ShardID + ":0"})
+		r.mu.Lock()
+		if from.slice < r.taken[in.ShardID] {
+			r.again.Shards++
+		}
+		r.mu.Unlock()
+		writeJSON(w, map[string]any{"ShardIterator": in.ShardID + ":" + from.String()})
 	case "Kinesis_20131202.GetRecords":
 		s.records(w, r, in.ShardIterator)
 	default:
-		http.Error(w, "unknown call "+target, http.StatusBadRequest)
+		r.refuse(w, "unknown call "+target)
 	}
+}
+
+// refuse answers what an archiver should not ask. Its run is over: a reader
+// would ask for ever.
+func (r *run) refuse(w http.ResponseWriter, why string) {
+	r.mu.Lock()
+	r.broken = append(r.broken, why)
+	r.mu.Unlock()
+	http.Error(w, why, http.StatusBadRequest)
+}
+
+// A place is where an iterator stands: before a record of a slice.
+type place struct {
+	slice  int64
+	record int
+}
+
+func (p place) String() string { return fmt.Sprintf("%d.%d", p.slice, p.record) }
+
+func parsePlace(text string) (p place, err error) {
+	slice, record, _ := strings.Cut(text, ".")
+	p.slice, err = strconv.ParseInt(slice, 10, 64)
+	if err == nil {
+		p.record, err = strconv.Atoi(record)
+	}
+	return p, err
+}
+
+// sliceStep numbers records: the slice's place times this, and the record's in it.
+const sliceStep = 1 << 24
+
+// place is where the kind of iterator stands.
+func (r *run) place(shard, kind, sequence string) (p place, err error) {
+	if kind == "TRIM_HORIZON" {
+		return p, nil
+	}
+	if kind != "AT_SEQUENCE_NUMBER" && kind != "AFTER_SEQUENCE_NUMBER" {
+		return p, fmt.Errorf("the stub has no iterator of kind %q", kind)
+	}
+	n, err := canned.Number(sequence)
+	if err != nil {
+		return p, err
+	}
+	p = place{slice: int64(n / sliceStep), record: int(n % sliceStep)}
+	records := int(r.slice(number(shard), p.slice).Records)
+	if p.slice >= r.pages*pageSlices || p.record >= records {
+		return p, fmt.Errorf("shard %s has no record %s", shard, sequence)
+	}
+	if kind == "AFTER_SEQUENCE_NUMBER" {
+		p.record++
+	}
+	if p.record == records {
+		p = place{slice: p.slice + 1}
+	}
+	return p, nil
+}
+
+// number is a shard's.
+func number(shard string) int64 {
+	n, _ := strconv.ParseInt(shard[strings.LastIndexByte(shard, '-')+1:], 10, 64)
+	return n
 }
 
 func (r *run) list() (shards []any) {
@@ -218,23 +300,33 @@ func (r *run) list() (shards []any) {
 
 func (s *stub) records(w http.ResponseWriter, r *run, iterator string) {
 	shard, position, _ := strings.Cut(iterator, ":")
-	from, err := strconv.ParseInt(position, 10, 64)
+	begin, err := parsePlace(position)
 	if err != nil {
-		http.Error(w, "iterator "+iterator, http.StatusBadRequest)
+		r.refuse(w, "iterator "+iterator)
 		return
 	}
-	at, _ := strconv.ParseInt(shard[strings.LastIndexByte(shard, '-')+1:], 10, 64)
-	r.mu.Lock()
-	r.taken[shard] = from
-	r.mu.Unlock()
-
 	now := time.Now()
-	to := min(r.available(now), from+pageSlices)
-	page := canned.Page{First: uint64(from) << 24, Arrival: r.begun, Next: fmt.Sprintf("%s:%d", shard, max(from, to))}
+	at, from := number(shard), begin.slice
+	to := max(from, min(r.available(now), from+pageSlices))
+	next := place{slice: to}
+	if to == from {
+		next = begin
+	}
+	page := canned.Page{First: uint64(from) * sliceStep, Step: sliceStep, Arrival: r.begun, Next: shard + ":" + next.String()}
 	for n := from; n < to; n++ {
 		page.Slices = append(page.Slices, r.slice(at, n))
 	}
-	if left := r.available(now) - max(from, to); left > 0 {
+	r.mu.Lock()
+	r.taken[shard] = from
+	for n := from; n < min(to, r.served[shard]); n++ {
+		r.again.Payload += r.slice(at, n).Payload
+	}
+	r.served[shard] = max(r.served[shard], to)
+	r.mu.Unlock()
+	if to > from {
+		page.Slices[0] = page.Slices[0].From(begin.record)
+	}
+	if left := r.available(now) - to; left > 0 {
 		page.Behind = time.Duration(left*sliceSize) * time.Second / max(time.Duration(r.pace), 1<<20)
 	}
 	buf, _ := s.bodies.Get().(*[]byte)
