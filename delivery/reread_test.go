@@ -45,6 +45,15 @@ func (r *rig) incompressible(n int) {
 	}
 }
 
+// overTheHour puts a record into the folder of this hour and one into the next's.
+func (r *rig) overTheHour() {
+	r.t.Helper()
+	time.Sleep(59 * time.Minute)
+	r.incompressible(1)
+	time.Sleep(2 * time.Minute)
+	r.incompressible(1)
+}
+
 func TestAShardThatIsReadAgainSaysWhyOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		cause string
@@ -68,10 +77,7 @@ func TestAShardThatIsReadAgainSaysWhyOnce(t *testing.T) {
 		}},
 		"some vanish, and the shard holds records": {"data/", func(p *node) {
 			p.abortAfter(1)
-			time.Sleep(59 * time.Minute)
-			p.rig.incompressible(1)
-			time.Sleep(2 * time.Minute) // into the next hour's folder
-			p.rig.incompressible(1)
+			p.rig.overTheHour()
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,17 +35,23 @@ func saveMemory(ctx context.Context) {
 	defer debug.SetGCPercent(before)
 	tick := time.NewTicker(garbageEvery)
 	defer tick.Stop()
-	for now := 100; ; {
-		if next := gcPercent(heap()); next != now {
-			debug.SetGCPercent(next)
-			now = next
-		}
+	for percent := 100; ; {
+		percent = allowGarbage(percent)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// allowGarbage sets GOGC, which is at percent, by what the last collection left.
+func allowGarbage(percent int) int {
+	next := gcPercent(heap())
+	if next != percent {
+		debug.SetGCPercent(next)
+	}
+	return next
 }
 
 // heap is what the last collection left, and how much of it is traced.
