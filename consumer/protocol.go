@@ -15,7 +15,7 @@ import (
 // TooLargeError says that a page did not fit the room it was given. Nothing is
 // lost: the body was dropped and the same iterator will be used again.
 type TooLargeError struct {
-	// Need is the room, in bytes, that fits whatever the next page holds.
+	// Need is the room, in bytes, that fits what the next page should hold.
 	Need int64
 	// Room is what was given.
 	Room int64
@@ -34,6 +34,7 @@ type pageTarget struct {
 	body        []byte // of the pool; the reader's once the call returned
 	over        int64  // least length of a body that did not fit
 	begun       bool   // the head of the answer was there
+	announced   bool   // over is its whole length
 	stock       stockDecoder
 }
 
@@ -68,7 +69,7 @@ func (p *pageProtocol) DeserializeResponse(
 		resp.Body.Close()
 		resp.Body = http.NoBody
 	}
-	t.body, t.over = body, over
+	t.body, t.over, t.announced = body, over, resp.ContentLength >= 0
 	t.stock = stockDecoder{p.ClientProtocol, schema, types}
 	return nil
 }

@@ -266,7 +266,7 @@ func (r *Reader) getRecords(ctx context.Context, room int64) error {
 	}
 	r.read = time.Now()
 	if t.over > 0 {
-		return r.sizes.tooLarge(t.over, room)
+		return r.sizes.tooLarge(t.over, t.announced, room)
 	}
 	r.body, r.stock = t.body, t.stock
 	return nil

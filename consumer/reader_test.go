@@ -540,21 +540,29 @@ func TestThrottlingAndDenialBackOffAndHold(t *testing.T) {
 }
 
 func TestAPageThatDoesNotFitIsAskedForAgainWithTheSameIterator(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		sh := &stubShard{id: "a"}
-		sh.put(2000, time.Now())
-		s := newService(sh)
-		r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
-		err := r.Fetch(t.Context(), MinPage)
-		var large *TooLargeError
-		if !errors.As(err, &large) || large.Need != MaxPage || r.Estimate() != MaxPage || r.Held() != 0 {
-			t.Fatalf("error: %v, estimate %d, held %d", err, r.Estimate(), r.Held())
-		}
-		same(t, "records", seqsOf(step(t, r)), sequences(1, 2000))
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if a, b := s.calls[1].str("ShardIterator"), s.calls[2].str("ShardIterator"); a != b || len(s.calls) != 3 {
-			t.Errorf("iterators %q and %q in %d calls", a, b, len(s.calls))
-		}
-	})
+	for _, unannounced := range []bool{true, false} {
+		bubble(t, func(t *testing.T) {
+			sh := &stubShard{id: "a"}
+			sh.put(2000, time.Now())
+			s := newService(sh)
+			s.unannounced = unannounced
+			r := s.dial().Open(shardNamed("a"), from(standpipe.TrimHorizon))
+			err := r.Fetch(t.Context(), MinPage)
+			var large *TooLargeError
+			if !errors.As(err, &large) || r.Estimate() != large.Need || r.Held() != 0 {
+				t.Fatalf("error: %v, estimate %d, held %d", err, r.Estimate(), r.Held())
+			}
+			// All shards of a worker meet a burst at once: what they reserve then
+			// has to be what they need, or objects are cut to make room.
+			if most := map[bool]int64{true: MaxPage, false: 2 << 20}[unannounced]; large.Need > most || unannounced && large.Need < most {
+				t.Errorf("needs %d bytes, of a page of %d, announced %v", large.Need, large.received, !unannounced)
+			}
+			same(t, "records", seqsOf(step(t, r)), sequences(1, 2000))
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if a, b := s.calls[1].str("ShardIterator"), s.calls[2].str("ShardIterator"); a != b || len(s.calls) != 3 {
+				t.Errorf("iterators %q and %q in %d calls", a, b, len(s.calls))
+			}
+		})
+	}
 }

@@ -24,15 +24,16 @@ import (
 // service is a small Kinesis at the wire: it speaks JSON 1.1 to the real SDK,
 // over HTTP or in process. Tests script its faults with before.
 type service struct {
-	mu        sync.Mutex
-	created   time.Time
-	retention time.Duration
-	shards    []*stubShard
-	perPage   int // of ListShards
-	perRead   int // records of a GetRecords
-	noKids    bool
-	skew      time.Duration // of its clock against ours, in the Date header
-	calls     []call
+	unannounced bool // answers do not say how long they are
+	mu          sync.Mutex
+	created     time.Time
+	retention   time.Duration
+	shards      []*stubShard
+	perPage     int // of ListShards
+	perRead     int // records of a GetRecords
+	noKids      bool
+	skew        time.Duration // of its clock against ours, in the Date header
+	calls       []call
 	// before answers in place of the service when it returns true. It is
 	// called with the lock held.
 	before func(c call, w http.ResponseWriter) bool
@@ -117,7 +118,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 func (s *service) answer(w http.ResponseWriter, v any) {
 	b, _ := json.Marshal(v)
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	if !s.unannounced {
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	}
 	w.WriteHeader(200)
 	_, _ = w.Write(b)
 }

@@ -21,10 +21,15 @@ type sizes struct {
 	longer time.Duration
 }
 
-// tooLarge notes a page that did not fit and says what will.
-func (s *sizes) tooLarge(received, room int64) *TooLargeError {
+// tooLarge notes a page that did not fit and says what will: twice its length if
+// that is known, for it grows until it is asked for again, else the most there is.
+func (s *sizes) tooLarge(received int64, announced bool, room int64) *TooLargeError {
 	s.whole = MaxPage
+	if announced {
+		s.whole = bounded(2 * received)
+	}
 	if room >= MaxPage {
+		s.whole = MaxPage
 		if s.limit > 1 {
 			s.fewer() // larger than any page should be
 		} else {
