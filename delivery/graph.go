@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -18,9 +19,12 @@ type newcomer struct {
 	descends bool
 }
 
-// missing returns the listed shards that have no lease, children before their
-// parents: a crash in the middle of a first start then leaves children leased
-// at the configured start, and never a parent whose children look like growth.
+// missing returns the listed shards that have no lease, in the order in which
+// leases are to be made. First those of a first start, children before their
+// parents: a crash in the middle then leaves children leased at the configured
+// start, and never a parent whose children look like growth. Then what descends,
+// parents before their children: a child whose parent has no lease waits for
+// nobody, and others are looking.
 func missing(listed []standpipe.Shard, leases []checkpoint.Lease) []newcomer {
 	leased := map[standpipe.ShardID]bool{}
 	for _, l := range leases {
@@ -53,25 +57,32 @@ func missing(listed []standpipe.Shard, leases []checkpoint.Lease) []newcomer {
 	}
 	// Shard ids of a stream grow with time: a child's is larger than its parents'.
 	slices.SortFunc(news, func(a, b newcomer) int {
-		if a.ID > b.ID {
+		switch {
+		case a.descends && b.descends:
+			return cmp.Compare(a.ID, b.ID)
+		case a.descends:
+			return 1
+		case b.descends:
 			return -1
 		}
-		return 1
+		return cmp.Compare(b.ID, a.ID)
 	})
 	return news
 }
 
-// generations cuts newcomers, which come children first, into runs in which
+// generations cuts newcomers, in the order of missing, into runs in which
 // no shard is a parent of another: what is in one run can be made in any order.
 func generations(news []newcomer) (runs [][]newcomer) {
-	parents := map[standpipe.ShardID]bool{}
+	inRun, parents := map[standpipe.ShardID]bool{}, map[standpipe.ShardID]bool{}
 	begin := 0
 	for n, s := range news {
-		if parents[s.ID] {
+		if parents[s.ID] || slices.ContainsFunc(s.Parents, func(p standpipe.ShardID) bool { return inRun[p] }) {
 			runs = append(runs, news[begin:n])
 			begin = n
+			clear(inRun)
 			clear(parents)
 		}
+		inRun[s.ID] = true
 		for _, p := range s.Parents {
 			parents[p] = true
 		}

@@ -37,7 +37,7 @@ func drawGraph(t *rapid.T) (all []standpipe.Shard) {
 	return all
 }
 
-func TestMissingShardsComeChildrenFirstAndKnowWhetherTheyDescend(t *testing.T) {
+func TestMissingShardsComeInAnOrderThatACrashCannotSpoilAndKnowWhetherTheyDescend(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := drawGraph(t)
 		var listed []standpipe.Shard
@@ -64,13 +64,16 @@ func TestMissingShardsComeChildrenFirstAndKnowWhetherTheyDescend(t *testing.T) {
 		}
 		got := missing(listed, leases)
 		var ids []standpipe.ShardID
-		for _, n := range got {
+		for i, n := range got {
 			if n.descends != descends(n.Shard) {
 				t.Fatalf("%s descends: %v", n.ID, n.descends)
 			}
 			for _, p := range n.Parents {
-				if slices.Contains(ids, p) {
+				if !n.descends && slices.Contains(ids, p) {
 					t.Fatalf("the parent %s comes before its child %s", p, n.ID)
+				}
+				if n.descends && slices.ContainsFunc(got[i:], func(m newcomer) bool { return m.ID == p }) {
+					t.Fatalf("the parent %s comes after its child %s", p, n.ID)
 				}
 			}
 			ids = append(ids, n.ID)
@@ -104,8 +107,8 @@ func TestTenThousandShardsAreSortedOutInOnePass(t *testing.T) {
 	}
 	leases = append(leases, checkpoint.Lease{Shard: shardID(0)})
 	got := missing(listed, leases)
-	if len(got) != 9999 || got[0].ID != shardID(9999) || !got[0].descends {
-		t.Errorf("%d missing, first %+v", len(got), got[0])
+	if len(got) != 9999 || got[0].ID != shardID(1) || got[0].descends || !got[1].descends || got[9998].ID != shardID(9999) {
+		t.Errorf("%d missing, first %+v, last %+v", len(got), got[0], got[9998])
 	}
 }
 

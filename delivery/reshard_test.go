@@ -523,3 +523,44 @@ func lines(from, to int) map[string]int {
 	}
 	return m
 }
+
+// Aim: a shard whose parents have no lease yet, though the stream has them, is not
+// begun. Method: a look at the stream finds two generations at once, and the
+// store takes only the first half of their leases for two minutes.
+func TestAChildFoundTogetherWithItsParentIsNotBegunBeforeItsParentHasALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := &order{}
+		r := newRig(t, 1, func(r *rig) { r.store = watched{r.store, seen}; shared(r) })
+		p := r.start()
+		r.events(0, 20)
+		r.delivered()
+		p.stall(shardID(0))
+		r.events(20, 40)
+		r.split(string(shardID(0)), half) // 1, 2
+		r.events(40, 60)
+		r.merge(string(shardID(1)), string(shardID(2))) // 3
+		r.events(60, 80)
+		r.split(string(shardID(3)), half) // 4, 5
+		r.events(80, 100)
+		var made atomic.Int64
+		p.gate.mu.Lock()
+		p.gate.hook = func(_ context.Context, op string, do func() error) error {
+			if op == "create" && made.Add(1) > 2 {
+				return unavailable("table")
+			}
+			return do()
+		}
+		p.gate.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		if made.Load() <= 2 {
+			t.Fatal("no lease was refused")
+		}
+		p.gate.set(nil)
+		r.complete(shardID(0), shardID(1), shardID(2), shardID(3))
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+		seen.parentsFirst(t, r.leases())
+	})
+}
