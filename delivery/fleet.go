@@ -97,9 +97,9 @@ func (l *loop) look(ctx context.Context) {
 	l.pulse.looked()
 	plan := l.observer.Plan(l.view, l.me())
 	l.show(plan)
-	born := births(roster.Leases)
+	born, unseen := births(roster.Leases), unlisted(roster.Leases)
 	for _, lease := range plan.Take {
-		l.take(lease, born(lease))
+		l.take(lease, born(lease), unseen(lease))
 	}
 	for _, move := range plan.Give[:min(len(plan.Give), max(0, handOversAtOnce-l.handing()))] {
 		l.log.Info("handing over", zap.String("shard", string(move.Shard)), zap.String("successor", move.To))
@@ -146,12 +146,12 @@ func (l *loop) schedule() {
 	l.due.Reset(next)
 }
 
-// take begins a shard; born is what births says of it.
-func (l *loop) take(lease checkpoint.Lease, born time.Time) {
+// take begins a shard; born and unseen are what births and unlisted say of it.
+func (l *loop) take(lease checkpoint.Lease, born time.Time, unseen []standpipe.ShardID) {
 	working, abandon := context.WithCancelCause(l.working)
 	reading, stop := context.WithCancelCause(working)
 	s := l.launched(lease, stop, abandon)
-	s.born = born
+	s.born, s.unseen = born, unseen
 	l.alive++
 	l.group.Go(func() {
 		f := l.deliver(reading, working, s)

@@ -146,3 +146,15 @@ func births(leases []checkpoint.Lease) func(checkpoint.Lease) time.Time {
 		return born
 	}
 }
+
+// unlisted names the parents of a lease that have none, as the listing says. It
+// may have been under way while they were made.
+func unlisted(leases []checkpoint.Lease) func(checkpoint.Lease) []standpipe.ShardID {
+	leased := map[standpipe.ShardID]bool{}
+	for _, l := range leases {
+		leased[l.Shard] = true
+	}
+	return func(l checkpoint.Lease) []standpipe.ShardID {
+		return slices.DeleteFunc(slices.Clone(l.Parents), func(p standpipe.ShardID) bool { return leased[p] })
+	}
+}

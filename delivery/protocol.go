@@ -413,6 +413,26 @@ func (p *protocol) writePlan(ctx context.Context, i *Intent, plan Plan) error {
 	return nil
 }
 
+// orphan makes sure that parents which a listing did not show have no lease, or
+// have ended: leases are made parents first, so by now theirs can be read.
+func (p *protocol) orphan(ctx context.Context, parents []standpipe.ShardID) error {
+	for _, id := range parents {
+		var row checkpoint.Lease
+		err := p.hold.do(ctx, "read lease of "+string(id), callLimit, func(ctx context.Context) (err error) {
+			row, err = p.store.Get(ctx, id)
+			return err
+		})
+		switch {
+		case errors.Is(err, checkpoint.ErrNotFound):
+		case err != nil:
+			return err
+		case !row.Checkpoint.AtEnd():
+			return errNotTaken
+		}
+	}
+	return nil
+}
+
 // take makes the lease ours, if nobody has written to it since it was read.
 // errLeaseLost: somebody has.
 func (p *protocol) take(ctx context.Context, me string) error {

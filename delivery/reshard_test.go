@@ -564,3 +564,53 @@ func TestAChildFoundTogetherWithItsParentIsNotBegunBeforeItsParentHasALease(t *t
 		seen.parentsFirst(t, r.leases())
 	})
 }
+
+// leaky is a store whose listing misses a lease: one that was made while the
+// listing was under way, as Store.Roster allows.
+type leaky struct {
+	checkpoint.Store
+	leaks func(checkpoint.Lease) bool
+}
+
+func (l leaky) Roster(ctx context.Context) (checkpoint.Roster, error) {
+	r, err := l.Store.Roster(ctx)
+	r.Leases = slices.DeleteFunc(slices.Clone(r.Leases), l.leaks)
+	return r, err
+}
+
+func TestAChildIsNotBegunByAListingThatMissedItsParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := &order{}
+		var missed atomic.Pointer[standpipe.ShardID]
+		r := newRig(t, 1, func(r *rig) {
+			shared(r)
+			r.store = leaky{watched{r.store, seen}, func(l checkpoint.Lease) bool {
+				id := missed.Load()
+				return id != nil && l.Shard == *id && l.Epoch == 0
+			}}
+		})
+		p := r.start()
+		r.events(0, 20)
+		r.delivered()
+		p.stall(shardID(0))
+		r.split(string(shardID(0)), half) // 1, 2
+		r.events(20, 60)
+		r.merge(string(shardID(1)), string(shardID(2))) // 3
+		r.events(60, 80)
+		id := shardID(1)
+		missed.Store(&id)
+		r.until("the grandchild has a lease", func() bool {
+			return slices.ContainsFunc(r.leases(), func(l checkpoint.Lease) bool { return l.Shard == shardID(3) })
+		})
+		p.gate.set(nil)
+		r.until("the parent that is listed ended", func() bool { return r.lease(shardID(2)).Checkpoint.AtEnd() })
+		time.Sleep(30 * time.Second)
+		missed.Store(nil)
+		r.complete(shardID(1))
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+		seen.parentsFirst(t, r.leases())
+	})
+}

@@ -65,8 +65,9 @@ type shard struct {
 	need    int64          // bytes the next page is known to need, 0 if unknown
 
 	stream    standpipe.Stream
-	born      time.Time     // see births, zero if unknown
-	noteEvery time.Duration // see notesPerRetention
+	born      time.Time           // see births, zero if unknown
+	unseen    []standpipe.ShardID // see unlisted
+	noteEvery time.Duration       // see notesPerRetention
 
 	router   router
 	splitter splitter

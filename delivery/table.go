@@ -33,8 +33,8 @@ type running struct {
 	last     ShardStatus        // what is shown while it does not run here
 }
 
-// errNotTaken: another worker was faster.
-var errNotTaken = errors.New("another worker took the lease first")
+// errNotTaken: another worker was faster, or it is not the shard's turn.
+var errNotTaken = errors.New("another worker took the lease first, or a parent has not ended")
 
 // errStalled: the shard made no progress.
 var errStalled = fmt.Errorf("no progress for %s", stallAfter)
@@ -94,6 +94,9 @@ func (l *loop) open(reading context.Context, s *shard) error {
 	defer func() { <-l.opening }()
 	if reading.Err() != nil {
 		return context.Cause(reading)
+	}
+	if err := s.protocol.orphan(reading, s.unseen); err != nil {
+		return err
 	}
 	err := s.protocol.take(reading, l.settings.Worker)
 	if errors.Is(err, errLeaseLost) {
