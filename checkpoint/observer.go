@@ -113,7 +113,7 @@ func (o *Observer) Look(r Roster, asked, answered time.Time) View {
 		case w.ID == o.me:
 		case alive[w.ID]:
 			v.Workers = append(v.Workers, w)
-		case age >= 10*o.duration && !owners[w.ID]:
+		case age >= 10*o.duration && !owners[w.ID] && !v.Blind:
 			v.Gone = append(v.Gone, w.ID)
 		}
 	}

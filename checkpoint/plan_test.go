@@ -416,14 +416,18 @@ func TestAnOwnerWithoutARowCountsByItsLeaseAlone(t *testing.T) {
 func TestAWorkerWhoseHeartbeatDoesNotShowPlansNothing(t *testing.T) {
 	now := time.Unix(1000, 0)
 	o := checkpoint.NewObserver("a", duration)
-	r := checkpoint.Roster{Leases: []checkpoint.Lease{seat(0, "b"), seat(1, "")}, Workers: []checkpoint.Worker{{ID: "a", Counter: 1}, {ID: "b", Counter: 1}}}
+	r := checkpoint.Roster{Leases: []checkpoint.Lease{seat(0, "b"), seat(1, "")}, Workers: []checkpoint.Worker{{ID: "a", Counter: 1}, {ID: "b", Counter: 1}, {ID: "idle", Counter: 1}}}
 	o.Look(r, now, now)
 	now = now.Add(time.Hour)
-	if v := o.Look(r, now, now); !v.Blind || len(o.Plan(v, checkpoint.Me{ID: "a"}).Take) != 0 {
+	v := o.Look(r, now, now)
+	if !v.Blind || len(o.Plan(v, checkpoint.Me{ID: "a"}).Take) != 0 {
 		t.Fatal("it takes leases though it cannot write its own row")
 	}
+	if len(v.Gone) != 0 {
+		t.Fatalf("it takes %v for gone, whose row stood still with its own", v.Gone)
+	}
 	r.Workers[0].Counter++ // and when it can again, the others get a lease duration to show themselves
-	v := o.Look(r, now, now)
+	v = o.Look(r, now, now)
 	for _, l := range o.Plan(v, checkpoint.Me{ID: "a"}).Take {
 		if l.Owner == "b" {
 			t.Fatal("a worker that was cut off took a lease of another on its return")

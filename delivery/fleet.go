@@ -105,12 +105,8 @@ func (l *loop) look(ctx context.Context) {
 		l.log.Info("handing over", zap.String("shard", string(move.Shard)), zap.String("successor", move.To))
 		l.give(move)
 	}
-	for _, id := range l.view.Gone {
-		if err := attempt(ctx, callLimit, func(ctx context.Context) error { return l.parts.Store.Forget(ctx, id) }); err == nil {
-			l.log.Info("removed the row of a worker that is gone", zap.String("gone", id))
-		}
-	}
 	l.giveUpStalled(ctx, roster)
+	l.tidy(ctx)
 }
 
 // listed takes note of how listing the leases went. A worker that may not list
@@ -200,22 +196,34 @@ func (l *loop) leave() error {
 	return errors.Join(left...)
 }
 
+// aside bounds what a look does besides: the loop must not stand still for it,
+// and the next look does what is left.
+const aside = 5 * time.Second
+
 // giveUpStalled lets go of shards that make no progress and are not held up by
 // an outage: the lease is released for others, and the goroutine cancelled. If
 // it does not even end then, this worker does not take the shard again.
 func (l *loop) giveUpStalled(ctx context.Context, roster checkpoint.Roster) {
+	ctx, cancel := context.WithTimeout(ctx, aside)
+	defer cancel()
 	for _, lease := range roster.Leases {
 		if !l.stalled(lease) {
 			continue
 		}
-		l.metrics.givenUp.Inc()
-		l.log.Error("a shard makes no progress, giving it up", zap.String("shard", string(lease.Shard)), zap.Duration("after", stallAfter))
-		err := attempt(ctx, callLimit, func(ctx context.Context) error {
-			_, err := l.parts.Store.Update(ctx, checkpoint.Release(lease, ""))
-			return err
-		})
-		if err != nil {
+		if _, err := l.parts.Store.Update(ctx, checkpoint.Release(lease, "")); err != nil {
 			l.log.Warn("the lease of a shard given up was not released", zap.String("shard", string(lease.Shard)), zap.Error(err))
 		}
+	}
+}
+
+// tidy removes the rows of workers that are gone.
+func (l *loop) tidy(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, aside)
+	defer cancel()
+	for _, id := range l.view.Gone {
+		if l.parts.Store.Forget(ctx, id) != nil {
+			return
+		}
+		l.log.Info("removed the row of a worker that is gone", zap.String("gone", id))
 	}
 }

@@ -437,6 +437,46 @@ func TestAShardThatMakesNoProgressIsGivenUpAndDeliveredByAnother(t *testing.T) {
 	})
 }
 
+// Aim: a shard that was given up is left to others also when its release found the
+// store away: its owner's heart beats on, so nobody would ever take it. Method: a
+// goroutine that does not end, and a store that refuses the first release.
+func TestAShardThatWasGivenUpInAnOutageIsReleasedAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		a := r.boot()
+		stuck := make(chan struct{})
+		var once sync.Once
+		a.parts.Stream = stuckStream{a.parts.Stream, func(id standpipe.ShardID) {
+			if id == shardID(0) {
+				once.Do(func() { <-stuck }) // asks no context
+			}
+		}}
+		var refused atomic.Bool
+		a.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op == "release" && refused.CompareAndSwap(false, true) {
+				return unavailable("table")
+			}
+			return do()
+		})
+		a.run()
+		r.until("one worker has both", func() bool { return a.held() == 2 })
+		time.Sleep(stallAfter + time.Minute)
+		if !refused.Load() {
+			t.Fatal("nothing was given up, the scene needs it")
+		}
+		b := r.start()
+		r.events(0, 50)
+		time.Sleep(time.Minute)
+		if owner := r.lease(shardID(0)).Owner; owner != b.settings.Worker {
+			t.Errorf("the shard is with %q", owner)
+		}
+		close(stuck)
+		r.delivered()
+		_, _ = a.end(), b.end()
+		r.verify()
+	})
+}
+
 // Aim: a shard that was given up on a single node is delivered by that node, also
 // when the call that it was stuck in comes back and meets the released lease:
 // nobody else can have taken it. Method: a machine that is stopped for ten minutes

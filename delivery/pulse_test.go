@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/standpipe/standpipe/checkpoint"
+	"github.com/standpipe/standpipe/internal/backoff"
 )
 
 func TestALoopThatStandsStillSendsNoHeartbeatAndItsShardsGoToOthers(t *testing.T) {
@@ -122,6 +125,44 @@ func TestAWorkerThatMayNotListTheLeasesIsNotReady(t *testing.T) {
 		if err := p.Ready(); err != nil {
 			t.Errorf("granted, and not ready: %v", err)
 		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Aim: what a look does besides, however long the store takes for it, does not let
+// the loop stand still, which would end the heartbeat and have the process killed.
+// Method: a table that is throttled for removals, and the rows of twenty workers
+// that are gone.
+func TestRowsThatCannotBeRemovedDoNotHoldTheLoopUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		for n := range 20 {
+			if _, err := r.store.Beat(t.Context(), checkpoint.Worker{ID: fmt.Sprintf("gone-%d", n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := r.boot()
+		p.gate.set(func(ctx context.Context, op string, do func() error) error {
+			if op == "forget" {
+				_ = backoff.Sleep(ctx, 15*time.Second)
+				return unavailable("table")
+			}
+			return do()
+		})
+		p.run()
+		for range 10 * 60 {
+			time.Sleep(time.Second)
+			if err := p.Live(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := p.gate.count("forget"); n == 0 {
+			t.Error("no row was to be removed")
+		}
+		p.gate.set(nil)
+		r.until("the rows are removed", func() bool { return len(r.roster().Workers) == 1 })
 		if err := p.end(); err != nil {
 			t.Fatal(err)
 		}

@@ -256,15 +256,21 @@ func (w *Worker) stopAll() {
 }
 
 // stalled gives a shard up if it runs here under this lease and makes no
-// progress. It reports whether it did.
+// progress. It reports whether the lease is to be released: of a shard that was
+// given up before, when that was not done.
 func (w *Worker) stalled(l checkpoint.Lease) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.shards[l.Shard]
-	if r == nil || r.shard == nil || r.givenUp || l.Owner != w.settings.Worker || l.Epoch != r.shard.epoch.Load() || !r.shard.progress.overdue(time.Now()) {
+	if r == nil || r.shard == nil || l.Owner != w.settings.Worker || l.Epoch != r.shard.epoch.Load() {
 		return false
+	}
+	if r.givenUp || !r.shard.progress.overdue(time.Now()) {
+		return r.givenUp
 	}
 	r.givenUp = true
 	r.abandon(errStalled)
+	w.metrics.givenUp.Inc()
+	w.log.Error("a shard makes no progress, giving it up", zap.String("shard", string(l.Shard)), zap.Duration("after", stallAfter))
 	return true
 }
