@@ -16,7 +16,8 @@ type Worker struct {
 	Counter int64
 	// Nudges moves with every Nudge: "look at the leases now".
 	Nudges int64
-	// Leaving says that the worker takes nothing more and hands its leases over.
+	// Leaving says that the worker takes nothing more and hands its leases over,
+	// or cannot read the leases and so would hear of none that it is given.
 	Leaving bool
 	// Capacity is the most shards the worker delivers at once, 0 for no limit.
 	Capacity int

@@ -39,8 +39,9 @@ type pulse struct {
 	// another's by now. A look at the leases ends it.
 	doubtful atomic.Bool
 
-	mu   sync.Mutex // covers last
-	last time.Time  // when the last heartbeat that was stored was sent
+	mu    sync.Mutex // covers what follows
+	last  time.Time  // when the last heartbeat that was stored was sent
+	heard time.Time  // when the leases were read last, at first that of the first heartbeat
 }
 
 func newPulse(w *Worker) *pulse {
@@ -94,7 +95,7 @@ func (p *pulse) once(ctx context.Context) (stored checkpoint.Worker, err error) 
 		return stored, &standpipe.Error{Class: standpipe.Fatal, Op: "send a heartbeat", Err: err}
 	}
 	row := p.row
-	row.Leaving = p.leaving.Load()
+	row.Leaving = p.leaving.Load() || p.deaf()
 	err = attempt(ctx, p.duration/2, func(ctx context.Context) (err error) {
 		stored, err = p.store.Beat(ctx, row)
 		return err
@@ -109,6 +110,9 @@ func (p *pulse) beaten(sent time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	first := p.last.IsZero()
+	if first {
+		p.heard = time.Now()
+	}
 	back := !first && sent.Sub(p.last) >= p.duration
 	if back {
 		p.doubtful.Store(true)
@@ -142,7 +146,25 @@ func (p *pulse) cutOff() bool {
 }
 
 // looked says that the leases were read after the last heartbeat.
-func (p *pulse) looked() { p.doubtful.Store(false) }
+func (p *pulse) looked() {
+	p.doubtful.Store(false)
+	p.mu.Lock()
+	p.heard = time.Now()
+	p.mu.Unlock()
+}
+
+// deafAfter is for how many lease durations the leases may not have been read
+// before others are told to give this worker none.
+const deafAfter = 2
+
+// deaf says that the worker would not hear of a lease that others give it or
+// leave to it, though its heart beats: to them it is as one that leaves. What it
+// has it keeps.
+func (p *pulse) deaf() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.last.IsZero() && time.Since(p.heard) >= deafAfter*p.duration
+}
 
 // leave announces that this worker takes nothing more.
 func (p *pulse) leave() {

@@ -168,3 +168,34 @@ func TestRowsThatCannotBeRemovedDoNotHoldTheLoopUp(t *testing.T) {
 		}
 	})
 }
+
+// Aim: a worker that beats and cannot list the leases gets none from others: they
+// would lie with nobody for two lease durations, be taken back, and be given to it
+// again, for ever. Method: two workers, one of which may list at its start only.
+func TestAWorkerThatCannotListTheLeasesIsGivenNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 4, shared)
+		a := r.start()
+		r.until("one worker has all", func() bool { return r.balanced(a) })
+		b := r.boot()
+		var deaf atomic.Bool
+		deaf.Store(true)
+		b.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op == "roster" && b.begun.Load() && deaf.Load() {
+				return denied("table")
+			}
+			return do()
+		})
+		b.run()
+		time.Sleep(10 * time.Minute)
+		if n := a.metric("standpipe_leases_handed_over_total", ""); n > 2 {
+			t.Errorf("%v hand-overs to a worker that hears of none", n)
+		}
+		if !r.balanced(a) {
+			t.Errorf("the worker that can take has %d of 4 shards", a.held())
+		}
+		deaf.Store(false)
+		r.until("balanced", func() bool { return r.balanced(a, b) })
+		_, _ = a.end(), b.end()
+	})
+}
