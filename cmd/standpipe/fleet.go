@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/standpipe/standpipe"
@@ -24,6 +25,9 @@ const (
 	// pagesAsked bounds the pages that are read to find one record: Kinesis
 	// gives empty ones while it searches.
 	pagesAsked = 20
+	// timeOfShard is how much longer the asking may take for each shard there
+	// is: 800 ms for each of those that are asked at a time.
+	timeOfShard = 100 * time.Millisecond
 )
 
 // storeReport is the report of a fleet from outside: the rows of its store, and
@@ -44,16 +48,9 @@ func storeReport(ctx context.Context, c *config.Config, region string, now time.
 	if err != nil {
 		return r, err
 	}
-	store, err := openStore(ctx, c, settings)
+	roster, err := rosterOf(ctx, c, settings)
 	if err != nil {
-		if c.Standpipe.Checkpoint.Type == config.CheckpointEmbedded {
-			return r, fmt.Errorf("%w; a running process answers `standpipe status` without --config", err)
-		}
 		return r, err
-	}
-	roster, err := store.Roster(ctx)
-	if err := errors.Join(err, store.Close()); err != nil {
-		return r, fmt.Errorf("read the leases: %w", err)
 	}
 	client := kinesisClient(c, settings)
 	defer client.Close()
@@ -65,6 +62,24 @@ func storeReport(ctx context.Context, c *config.Config, region string, now time.
 	}
 	fill(&r, shards, fleet, "", now)
 	return r, nil
+}
+
+// rosterOf opens the store, reads it and closes it.
+func rosterOf(ctx context.Context, c *config.Config, settings aws.Config) (roster checkpoint.Roster, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	store, err := openStore(ctx, c, settings)
+	if err != nil {
+		if c.Standpipe.Checkpoint.Type == config.CheckpointEmbedded {
+			return roster, fmt.Errorf("%w; a running process answers `standpipe status` without --config", err)
+		}
+		return roster, err
+	}
+	roster, err = store.Roster(ctx)
+	if err := errors.Join(err, store.Close()); err != nil {
+		return roster, fmt.Errorf("read the leases: %w", err)
+	}
+	return roster, nil
 }
 
 // destinationOf is where the objects go, without asking anything of it.
@@ -79,6 +94,8 @@ func destinationOf(c *config.Config) string {
 // puts its age into shards, whose order is that of the leases. What could not
 // be had is an error of that shard alone.
 func undelivered(ctx context.Context, client *consumer.Client, roster checkpoint.Roster, shards []delivery.ShardStatus) []error {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout+time.Duration(len(shards))*timeOfShard)
+	defer cancel()
 	failed := make([]error, len(shards))
 	var group errgroup.Group
 	group.SetLimit(asksAtOnce)

@@ -3,19 +3,30 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	api "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/standpipe/standpipe"
 	"github.com/standpipe/standpipe/checkpoint"
 	"github.com/standpipe/standpipe/checkpoint/embedded"
+	"github.com/standpipe/standpipe/consumer"
+	"github.com/standpipe/standpipe/delivery"
+	"github.com/standpipe/standpipe/internal/backoff"
+	"github.com/standpipe/standpipe/local/kinesis"
 	"github.com/standpipe/standpipe/status"
 )
 
@@ -117,4 +128,57 @@ func TestStatusAsksAProcessOrAStoreNotBoth(t *testing.T) {
 	if r := call("status", "-c", "x.yaml", "--url", "http://127.0.0.1:1"); r.code != exitUsage {
 		t.Errorf("%+v", r)
 	}
+}
+
+// slowWire is a network on which every call takes a while.
+type slowWire struct {
+	server http.Handler
+	takes  time.Duration
+}
+
+func (w slowWire) Do(req *http.Request) (*http.Response, error) {
+	if err := backoff.Sleep(req.Context(), w.takes); err != nil {
+		return nil, err
+	}
+	rec := httptest.NewRecorder()
+	w.server.ServeHTTP(rec, req)
+	return rec.Result(), nil
+}
+
+// Aim: the time for a look grows with the shards; within a fixed one the last of
+// them were never asked, and --fail-if-freshness failed for ever on a large stream.
+func TestStatusOfAThousandShardsAsksEachOfThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, err := kinesis.New(kinesis.Config{Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings := aws.Config{
+			Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("AKID", "SECRET", ""),
+			HTTPClient: slowWire{server, 150 * time.Millisecond},
+		}
+		_, err = api.NewFromConfig(settings).CreateStream(t.Context(), &api.CreateStreamInput{StreamName: aws.String("orders"), ShardCount: aws.Int32(1000)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		client := consumer.NewClient(settings, "orders")
+		defer client.Close()
+		listed, err := client.Shards(t.Context())
+		if err != nil || len(listed) != 1000 {
+			t.Fatal(len(listed), err)
+		}
+		var roster checkpoint.Roster
+		for _, s := range listed {
+			roster.Leases = append(roster.Leases, checkpoint.Lease{Shard: s.ID, Checkpoint: standpipe.Position{Sequence: standpipe.TrimHorizon}})
+		}
+		ask := func(ctx context.Context) (r status.Report, err error) {
+			shards, _ := delivery.AtRest(roster)
+			return r, errors.Join(undelivered(ctx, client, roster, shards)...)
+		}
+		if _, err := (&statusCommand{JSON: true}).look(t.Context(), ask, &console{stdout: io.Discard}); err != nil {
+			t.Error(strings.Count(err.Error(), "\n")+1, "shards were not asked, the first:", strings.SplitN(err.Error(), "\n", 2)[0])
+		}
+	})
 }

@@ -110,6 +110,8 @@ func unanswered(r status.Report, s status.Shard) bool {
 
 // processReport asks a running process.
 func processReport(ctx context.Context, address string) (report status.Report, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
 	body, err := fetch(ctx, address, statusMax)
 	if err != nil {
 		return report, err
@@ -146,8 +148,6 @@ func (s *statusCommand) watch(ctx context.Context, ask func(context.Context) (st
 
 // look asks once and shows the answer.
 func (s *statusCommand) look(ctx context.Context, ask func(context.Context) (status.Report, error), out *console) (status.Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
 	report, err := ask(ctx)
 	switch {
 	case err != nil:
