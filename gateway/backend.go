@@ -51,6 +51,10 @@ func NewKinesis(client *kinesis.Client) *Kinesis {
 	return &Kinesis{options: client.Options(), signer: v4.NewSigner()}
 }
 
+// repeaters are headers that net/http takes for leave to send a request again
+// when its connection breaks. Kinesis does not know them.
+var repeaters = []string{"Idempotency-Key", "X-Idempotency-Key"}
+
 // replyMax is far above the answer to 500 records.
 const replyMax = 1 << 20
 
@@ -65,6 +69,9 @@ func (k *Kinesis) Do(ctx context.Context, c Call) (Reply, error) {
 		return Reply{}, fmt.Errorf("call Kinesis: %w", err)
 	}
 	req.Header = c.Header.Clone()
+	for _, name := range repeaters {
+		req.Header.Del(name)
+	}
 	req.Header.Set("X-Amz-Target", "Kinesis_20131202."+c.Action)
 	credentials, err := k.options.Credentials.Retrieve(ctx)
 	if err != nil {

@@ -3,9 +3,15 @@ package gateway_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/standpipe/standpipe/gateway"
 )
@@ -137,6 +143,35 @@ func TestALostConnectionIsA504(t *testing.T) {
 	}
 }
 
+// net/http takes these two headers for leave to send a request again.
+func TestNoHeaderOfACallerMakesACallBeRepeated(t *testing.T) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		var calls atomic.Int64
+		kinesis := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if calls.Add(1) > 1 { // stored; the answer is lost, on a connection that was used before
+				panic(http.ErrAbortHandler)
+			}
+			_, _ = io.WriteString(w, `{"SequenceNumber":"1","ShardId":"s"}`)
+		}))
+		transport := &http.Transport{}
+		backend := gateway.NewKinesis(awskinesis.New(awskinesis.Options{
+			Region: "r", BaseEndpoint: &kinesis.URL, HTTPClient: &http.Client{Transport: transport},
+			Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+		}))
+		c := put("a")
+		c.Header = http.Header{name: {"of the caller"}}
+		if _, err := backend.Do(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backend.Do(t.Context(), c); err == nil || calls.Load() != 2 {
+			t.Errorf("%s: error %v, %d calls for 2", name, err, calls.Load())
+		}
+		transport.CloseIdleConnections()
+		kinesis.Close()
+	}
+}
+
 func TestAnEndlessTemplateIsA500(t *testing.T) {
 	loop := "#foreach($a in [1..1000])#foreach($b in [1..1000])#foreach($c in [1..1000])#end#end#end"
 	api := strings.Replace(tutorial(t), "{\n                \"Data\"", loop+"\n            {\n                \"Data\"", 1)
@@ -221,6 +256,24 @@ func TestPutRecordsWithAFailedEntryIsNoSuccess(t *testing.T) {
 		}
 		if n := r.metric("standpipe_gateway_corrected_total", ""); n != 1 {
 			t.Errorf("%v corrected", n)
+		}
+	}
+}
+
+// Whatever answers in Kinesis's place has stored nothing.
+func TestASuccessThatNamesNoRecordIsNone(t *testing.T) {
+	for path, bodies := range map[string][]string{
+		"/u/x":     {``, `{}`, `<html>welcome</html>`, `{"ErrorCode":"x"}`},
+		"/u/fixed": {``, `{}`, `{"FailedRecordCount":0,"Records":[{}]}`, `{"FailedRecordCount":0,"Records":[{"ErrorCode":"InternalFailure"}]}`},
+	} {
+		for _, body := range bodies {
+			backend := &script{answer: func(int, gateway.Call) (gateway.Reply, error) {
+				return gateway.Reply{Status: 200, Body: []byte(body)}, nil
+			}}
+			r := start(t, rich, func(c *gateway.Config) { withStream(c); c.Backend = backend })
+			if a := r.do("POST", path, `[{"user":{}}]`); a.status != 502 {
+				t.Errorf("%s: %q: %+v", path, body, a)
+			}
 		}
 	}
 }
