@@ -105,6 +105,23 @@ func TestABodyOf10MiBIsKinesisToRefuse(t *testing.T) {
 	}
 }
 
+// A body within the limit can take sixty times its bytes when it is read: one is
+// more than all requests together may have.
+func TestABodyOfAMillionObjectsIsNotRead(t *testing.T) {
+	r := start(t, tutorial(t), nil)
+	many := func(n int) string { return "[" + strings.Repeat("{},", n) + "1]" }
+	if a := r.post(many(1 << 20)); a.status != 413 {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	// Whatever fits into a record is read.
+	if a := r.post(many(1<<20/3 - 100)); a.status != 200 {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	if n := r.metric("standpipe_gateway_in_flight_bytes", ""); n != 0 {
+		t.Errorf("%v bytes left", n)
+	}
+}
+
 func TestAContentTypeThatIsAbsentIsJSON(t *testing.T) {
 	r := start(t, tutorial(t), nil)
 	for _, media := range []string{"", "application/json; charset=utf-8", "Application/JSON"} {
