@@ -51,9 +51,10 @@ func NewKinesis(client *kinesis.Client) *Kinesis {
 	return &Kinesis{options: client.Options(), signer: v4.NewSigner()}
 }
 
-// repeaters are headers that net/http takes for leave to send a request again
-// when its connection breaks. Kinesis does not know them.
-var repeaters = []string{"Idempotency-Key", "X-Idempotency-Key"}
+// ownHeaders are for net/http to set: the first two it takes for leave to send a
+// request again when its connection breaks, and with the last one it leaves the
+// answer compressed. Kinesis knows none of them.
+var ownHeaders = []string{"Idempotency-Key", "X-Idempotency-Key", "Accept-Encoding"}
 
 // replyMax is far above the answer to 500 records.
 const replyMax = 1 << 20
@@ -69,7 +70,7 @@ func (k *Kinesis) Do(ctx context.Context, c Call) (Reply, error) {
 		return Reply{}, fmt.Errorf("call Kinesis: %w", err)
 	}
 	req.Header = c.Header.Clone()
-	for _, name := range repeaters {
+	for _, name := range ownHeaders {
 		req.Header.Del(name)
 	}
 	req.Header.Set("X-Amz-Target", "Kinesis_20131202."+c.Action)

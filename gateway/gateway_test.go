@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/standpipe/standpipe/gateway"
 )
@@ -172,10 +173,7 @@ func TestNoHeaderOfACallerMakesACallBeRepeated(t *testing.T) {
 			_, _ = io.WriteString(w, `{"SequenceNumber":"1","ShardId":"s"}`)
 		}))
 		transport := &http.Transport{}
-		backend := gateway.NewKinesis(awskinesis.New(awskinesis.Options{
-			Region: "r", BaseEndpoint: &kinesis.URL, HTTPClient: &http.Client{Transport: transport},
-			Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-		}))
+		backend := before(kinesis.URL, transport)
 		c := put("a")
 		c.Header = http.Header{name: {"of the caller"}}
 		if _, err := backend.Do(t.Context(), c); err != nil {
@@ -187,6 +185,36 @@ func TestNoHeaderOfACallerMakesACallBeRepeated(t *testing.T) {
 		transport.CloseIdleConnections()
 		kinesis.Close()
 	}
+}
+
+func TestACompressedAnswerIsRead(t *testing.T) {
+	const said = `{"SequenceNumber":"1","ShardId":"s"}`
+	kinesis := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept-Encoding") != "gzip" {
+			_, _ = io.WriteString(w, said)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, said)
+		_ = z.Close()
+	}))
+	defer kinesis.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	c := put("a")
+	c.Header = http.Header{"Accept-Encoding": {"gzip"}}
+	if r, err := before(kinesis.URL, transport).Do(t.Context(), c); err != nil || string(r.Body) != said {
+		t.Errorf("%q %v", r.Body, err)
+	}
+}
+
+// before is the backend before that endpoint.
+func before(url string, transport *http.Transport) *gateway.Kinesis {
+	return gateway.NewKinesis(awskinesis.New(awskinesis.Options{
+		Region: "r", BaseEndpoint: &url, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+	}))
 }
 
 func TestAnEndlessTemplateIsA500(t *testing.T) {
