@@ -34,12 +34,15 @@ func (v *violations) add(shown, member, constraint string) {
 	*v = append(*v, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: Member must %s", shown, member, constraint))
 }
 
-// err is nil when nothing is wrong. AWS tells ten at most.
+// toldMax is how many AWS tells at most.
+const toldMax = 10
+
+// err is nil when nothing is wrong.
 func (v violations) err() *apiError {
 	if len(v) == 0 {
 		return nil
 	}
-	told, s := v[:min(len(v), 10)], "s"
+	told, s := v[:min(len(v), toldMax)], "s"
 	if len(told) == 1 {
 		s = ""
 	}
@@ -101,6 +104,9 @@ func (v *violations) records(rs []*record) {
 		v.add(fmt.Sprintf("'[%d records]'", len(rs)), "records", fmt.Sprintf("have length less than or equal to %d", recordsMax))
 	}
 	for i, r := range rs {
+		if len(*v) >= toldMax {
+			return
+		}
 		v.record(r, fmt.Sprintf("records.%d.member", i+1))
 	}
 }

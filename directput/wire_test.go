@@ -89,6 +89,19 @@ func TestWhatIsWrongIsToldInFirehosesWords(t *testing.T) {
 }
 
 // What fits exactly passes.
+// What is wrong is told ten times at most, and not made two million times first:
+// a body of empty records would take fifty times its bytes.
+func TestAMillionWrongRecordsCostNoMoreThanTen(t *testing.T) {
+	var v violations
+	v.records(make([]*record, 1_000_000))
+	if len(v) > 10 {
+		t.Errorf("%d violations", len(v))
+	}
+	if err := v.err(); err == nil || !strings.HasPrefix(err.message, "10 validation errors detected: Value '[1000000 records]' at 'records' failed") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestTheLimitsAreInclusive(t *testing.T) {
 	r := newRig(t, 1)
 	var body strings.Builder

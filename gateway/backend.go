@@ -51,6 +51,11 @@ func NewKinesis(client *kinesis.Client) *Kinesis {
 	return &Kinesis{options: client.Options(), signer: v4.NewSigner()}
 }
 
+// ownHeaders are for net/http to set: the first two it takes for leave to send a
+// request again when its connection breaks, and with the last one it leaves the
+// answer compressed. Kinesis knows none of them.
+var ownHeaders = []string{"Idempotency-Key", "X-Idempotency-Key", "Accept-Encoding"}
+
 // replyMax is far above the answer to 500 records.
 const replyMax = 1 << 20
 
@@ -65,6 +70,9 @@ func (k *Kinesis) Do(ctx context.Context, c Call) (Reply, error) {
 		return Reply{}, fmt.Errorf("call Kinesis: %w", err)
 	}
 	req.Header = c.Header.Clone()
+	for _, name := range ownHeaders {
+		req.Header.Del(name)
+	}
 	req.Header.Set("X-Amz-Target", "Kinesis_20131202."+c.Action)
 	credentials, err := k.options.Credentials.Retrieve(ctx)
 	if err != nil {

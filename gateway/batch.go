@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -19,14 +20,14 @@ const (
 	// batchCallMax bounds the one call for many; each of them has its own
 	// time-out beside it.
 	batchCallMax = timeoutMax
-	// batchStreams bounds the streams that are gathered at once: a template can
-	// take the stream's name from its caller. Records of more go one by one.
-	batchStreams = 64
+	// batchGroups bounds the streams, and headers, that are gathered at once: a
+	// template can take both from its caller. Records of more go one by one.
+	batchGroups = 64
 )
 
 // A Batcher gathers PutRecord calls into PutRecords, one batch per stream under
-// way. The records of a stream keep the order in which their calls arrived, and
-// each call is answered from its own entry. A call that is anything but a plain
+// way. The records of a stream keep the order in which their calls arrived, if
+// these have the same headers, and each call is answered from its own entry. A call that is anything but a plain
 // PutRecord passes as it is.
 //
 // Close ends it, after the last Do.
@@ -39,7 +40,7 @@ type Batcher struct {
 	stop    context.CancelFunc
 	group   sync.WaitGroup
 	mu      sync.Mutex
-	streams map[string]chan *waiting
+	groups  map[string]chan *waiting
 }
 
 // A waiting is one call until its batch is answered.
@@ -72,7 +73,7 @@ func NewBatcher(to Backend, linger time.Duration, sizes func(records int)) *Batc
 	if sizes == nil {
 		sizes = func(int) {}
 	}
-	b := &Batcher{to: to, linger: linger, sizes: sizes, streams: map[string]chan *waiting{}}
+	b := &Batcher{to: to, linger: linger, sizes: sizes, groups: map[string]chan *waiting{}}
 	b.working, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -91,7 +92,7 @@ func (b *Batcher) Do(ctx context.Context, c Call) (Reply, error) {
 	if !plain {
 		return b.to.Do(ctx, c)
 	}
-	queue := b.queue(rec.StreamName + " " + rec.StreamARN + " " + c.Region)
+	queue := b.queue(rec.group(c))
 	if queue == nil {
 		return b.to.Do(ctx, c)
 	}
@@ -130,15 +131,25 @@ func (r record) size() int {
 	return base64.StdEncoding.DecodedLen(len(*r.Data)) + len(*r.PartitionKey)
 }
 
-// queue is the stream's, made with its goroutine at the first record; nil when
+// group names what may be sent together. The headers belong to it: one call has
+// one set of them, and they may be of the caller's making.
+func (r record) group(c Call) string {
+	name := r.StreamName + " " + r.StreamARN + " " + c.Region
+	for _, h := range sortedKeys(c.Header) {
+		name += fmt.Sprintf("\n%s: %q", h, c.Header[h])
+	}
+	return name
+}
+
+// queue is the group's, made with its goroutine at the first record; nil when
 // there are too many.
-func (b *Batcher) queue(stream string) chan *waiting {
+func (b *Batcher) queue(group string) chan *waiting {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	q, there := b.streams[stream]
-	if !there && len(b.streams) < batchStreams {
+	q, there := b.groups[group]
+	if !there && len(b.groups) < batchGroups {
 		q = make(chan *waiting)
-		b.streams[stream] = q
+		b.groups[group] = q
 		b.group.Go(func() { b.run(q) })
 	}
 	return q
@@ -207,7 +218,9 @@ func (b *Batcher) send(batch []*waiting) {
 	for i, w := range batch {
 		switch {
 		case ok:
-			w.answer <- outcome{reply: entries[i]}
+			w.answer <- entries[i]
+		case reply.Status < 300:
+			w.answer <- outcome{err: errNoFate}
 		case faultOfOne(reply):
 			b.alone(w) // nothing was stored; one by one, each gets its own answer
 		default:
@@ -258,20 +271,21 @@ func together(batch []*waiting) Call {
 	return Call{Action: "PutRecords", Region: batch[0].call.Region, Header: batch[0].call.Header, Body: body}
 }
 
-// split makes of an answer to PutRecords the n answers that PutRecord would
-// have given.
-func split(all Reply, n int) (each []Reply, ok bool) {
-	var out struct {
-		EncryptionType string
-		Records        []struct {
-			ErrorCode, ErrorMessage, SequenceNumber string
-			ShardID                                 string `json:"ShardId"`
-		}
-	}
-	if all.Status != http.StatusOK || json.Unmarshal(all.Body, &out) != nil || len(out.Records) != n {
+// errNoFate is an answer to many that does not say what became of one.
+var errNoFate = errors.New("an answer of Kinesis does not say what became of the record")
+
+// split makes of an answer to PutRecords what n calls of PutRecord would have
+// got.
+func split(all Reply, n int) (each []outcome, ok bool) {
+	out, ok := readEntries(all)
+	if all.Status != http.StatusOK || !ok || len(out.Records) != n {
 		return nil, false
 	}
 	for _, r := range out.Records {
+		if r.lost() {
+			each = append(each, outcome{err: errNoFate})
+			continue
+		}
 		status, fields := http.StatusOK, map[string]string{"SequenceNumber": r.SequenceNumber, "ShardId": r.ShardID}
 		if out.EncryptionType != "" {
 			fields["EncryptionType"] = out.EncryptionType
@@ -284,9 +298,31 @@ func split(all Reply, n int) (each []Reply, ok bool) {
 		}
 		body, err := json.Marshal(fields)
 		if err != nil {
-			return nil, false
+			panic(err) // texts always encode
 		}
-		each = append(each, Reply{status, all.Header, body})
+		each = append(each, outcome{reply: Reply{status, all.Header, body}})
 	}
 	return each, true
+}
+
+// entries is an answer to PutRecords.
+type entries struct {
+	EncryptionType    string
+	FailedRecordCount int
+	Records           []result
+}
+
+// A result is what became of a record: an entry of PutRecords, or all that
+// PutRecord answers.
+type result struct {
+	ErrorCode, ErrorMessage, SequenceNumber string
+	ShardID                                 string `json:"ShardId"`
+}
+
+// lost says that it tells nothing.
+func (r result) lost() bool { return r.ErrorCode == "" && r.SequenceNumber == "" }
+
+func readEntries(r Reply) (out entries, ok bool) {
+	ok = json.Unmarshal(r.Body, &out) == nil
+	return out, ok
 }

@@ -301,3 +301,49 @@ func TestAStopAnswersWhatWasAccepted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An answer that does not say what became of a record is no answer: nobody is
+// told that Kinesis has it.
+func TestABatchWithoutAnAnswerForEachRecordIsOfUnknownFate(t *testing.T) {
+	for name, body := range map[string]string{
+		"not JSON":       `<html>welcome</html>`,
+		"cut off":        `{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","Sh`,
+		"one for two":    `{"FailedRecordCount":1,"Records":[{"SequenceNumber":"1","ShardId":"a"}]}`,
+		"neither, and a": `{"FailedRecordCount":0,"Records":[{},{"SequenceNumber":"1","ShardId":"a"}]}`,
+	} {
+		s := &script{answer: func(int, gateway.Call) (gateway.Reply, error) {
+			return gateway.Reply{Status: 200, Body: []byte(body)}, nil
+		}}
+		replies, errs := gather(t, s, put("a"), put("b"))
+		if n := len(s.seen()); n != 1 {
+			t.Errorf("%s: %d calls", name, n)
+		}
+		for i := range replies {
+			if known := i == 1 && name == "neither, and a"; known != (errs[i] == nil) || known && replies[i].Status != 200 {
+				t.Errorf("%s: caller %d got %d %s", name, i, replies[i].Status, replies[i].Body)
+			}
+		}
+	}
+}
+
+// What one caller's request made of the headers is not sent for another's.
+func TestABatchHasTheHeadersOfEachOfItsRecords(t *testing.T) {
+	s := &script{answer: func(n int, c gateway.Call) (gateway.Reply, error) {
+		if c.Header.Get("Content-Type") != "application/x-amz-json-1.1" {
+			return gateway.Reply{Status: 404, Body: []byte(`{"__type":"UnknownOperationException"}`)}, nil
+		}
+		return stored(n, c)
+	}}
+	var calls []gateway.Call
+	for i, media := range []string{"text/plain", "application/x-amz-json-1.1", "application/x-amz-json-1.1", "text/plain"} {
+		c := put(fmt.Sprint("ok", i))
+		c.Header = http.Header{"Content-Type": {media}}
+		calls = append(calls, c)
+	}
+	replies, errs := gather(t, s, calls...)
+	for i, want := range []int{404, 200, 200, 404} {
+		if errs[i] != nil || replies[i].Status != want {
+			t.Errorf("%d: %d %s %v, want %d", i, replies[i].Status, replies[i].Body, errs[i], want)
+		}
+	}
+}

@@ -35,8 +35,8 @@ const (
 	idleTimeout  = 2 * time.Minute
 	// stopTimeout lets the slowest request end that may have begun.
 	stopTimeout = timeoutMax + 5*time.Second
-	// inFlightMax bounds the bodies of all requests at once; a request costs a
-	// few times its body.
+	// inFlightMax bounds the bodies of all requests at once, and what becomes of
+	// them as JSON; a request costs a few times its body.
 	inFlightMax = 256 << 20
 	// smallBody is what a request without a body is counted as.
 	smallBody = 4 << 10

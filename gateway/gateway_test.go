@@ -3,9 +3,16 @@ package gateway_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/standpipe/standpipe/gateway"
 )
@@ -99,6 +106,23 @@ func TestABodyOf10MiBIsKinesisToRefuse(t *testing.T) {
 	}
 }
 
+// A body within the limit can take sixty times its bytes when it is read: one is
+// more than all requests together may have.
+func TestABodyOfAMillionObjectsIsNotRead(t *testing.T) {
+	r := start(t, tutorial(t), nil)
+	many := func(n int) string { return "[" + strings.Repeat("{},", n) + "1]" }
+	if a := r.post(many(1 << 20)); a.status != 413 {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	// Whatever fits into a record is read.
+	if a := r.post(many(1<<20/3 - 100)); a.status != 200 {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	if n := r.metric("standpipe_gateway_in_flight_bytes", ""); n != 0 {
+		t.Errorf("%v bytes left", n)
+	}
+}
+
 func TestAContentTypeThatIsAbsentIsJSON(t *testing.T) {
 	r := start(t, tutorial(t), nil)
 	for _, media := range []string{"", "application/json; charset=utf-8", "Application/JSON"} {
@@ -135,6 +159,62 @@ func TestALostConnectionIsA504(t *testing.T) {
 	if n := len(r.records()); n != 1 {
 		t.Errorf("%d records", n)
 	}
+}
+
+// net/http takes these two headers for leave to send a request again.
+func TestNoHeaderOfACallerMakesACallBeRepeated(t *testing.T) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		var calls atomic.Int64
+		kinesis := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			if calls.Add(1) > 1 { // stored; the answer is lost, on a connection that was used before
+				panic(http.ErrAbortHandler)
+			}
+			_, _ = io.WriteString(w, `{"SequenceNumber":"1","ShardId":"s"}`)
+		}))
+		transport := &http.Transport{}
+		backend := before(kinesis.URL, transport)
+		c := put("a")
+		c.Header = http.Header{name: {"of the caller"}}
+		if _, err := backend.Do(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backend.Do(t.Context(), c); err == nil || calls.Load() != 2 {
+			t.Errorf("%s: error %v, %d calls for 2", name, err, calls.Load())
+		}
+		transport.CloseIdleConnections()
+		kinesis.Close()
+	}
+}
+
+func TestACompressedAnswerIsRead(t *testing.T) {
+	const said = `{"SequenceNumber":"1","ShardId":"s"}`
+	kinesis := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept-Encoding") != "gzip" {
+			_, _ = io.WriteString(w, said)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, said)
+		_ = z.Close()
+	}))
+	defer kinesis.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	c := put("a")
+	c.Header = http.Header{"Accept-Encoding": {"gzip"}}
+	if r, err := before(kinesis.URL, transport).Do(t.Context(), c); err != nil || string(r.Body) != said {
+		t.Errorf("%q %v", r.Body, err)
+	}
+}
+
+// before is the backend before that endpoint.
+func before(url string, transport *http.Transport) *gateway.Kinesis {
+	return gateway.NewKinesis(awskinesis.New(awskinesis.Options{
+		Region: "r", BaseEndpoint: &url, HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+	}))
 }
 
 func TestAnEndlessTemplateIsA500(t *testing.T) {
@@ -221,6 +301,24 @@ func TestPutRecordsWithAFailedEntryIsNoSuccess(t *testing.T) {
 		}
 		if n := r.metric("standpipe_gateway_corrected_total", ""); n != 1 {
 			t.Errorf("%v corrected", n)
+		}
+	}
+}
+
+// Whatever answers in Kinesis's place has stored nothing.
+func TestASuccessThatNamesNoRecordIsNone(t *testing.T) {
+	for path, bodies := range map[string][]string{
+		"/u/x":     {``, `{}`, `<html>welcome</html>`, `{"ErrorCode":"x"}`},
+		"/u/fixed": {``, `{}`, `{"FailedRecordCount":0,"Records":[{}]}`, `{"FailedRecordCount":0,"Records":[{"ErrorCode":"InternalFailure"}]}`},
+	} {
+		for _, body := range bodies {
+			backend := &script{answer: func(int, gateway.Call) (gateway.Reply, error) {
+				return gateway.Reply{Status: 200, Body: []byte(body)}, nil
+			}}
+			r := start(t, rich, func(c *gateway.Config) { withStream(c); c.Backend = backend })
+			if a := r.do("POST", path, `[{"user":{}}]`); a.status != 502 {
+				t.Errorf("%s: %q: %+v", path, body, a)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -138,6 +139,14 @@ func (g *Gateway) exchange(w http.ResponseWriter, x *exchange) (*answer, *fault)
 	if f != nil {
 		return nil, f
 	}
+	read := footprint(body)
+	if read > inFlightMax {
+		return nil, bodyTooBig.because(nil)
+	}
+	if !g.reserve(read) {
+		return nil, tooBusy.because(nil)
+	}
+	defer g.release(read)
 	x.begin(body)
 	call, f := g.transform(x, body)
 	if f != nil {
@@ -170,6 +179,14 @@ func readBody(w http.ResponseWriter, req *http.Request) ([]byte, *fault) {
 		return nil, &fault{reason: failedClient, detail: err}
 	}
 	return body, nil
+}
+
+// footprint is about what a body takes once it is read as JSON, beyond its own
+// bytes: sixty times those when it is all small objects.
+func footprint(body []byte) int64 {
+	const object, list, item = 400, 100, 50
+	n := object*bytes.Count(body, []byte{'{'}) + list*bytes.Count(body, []byte{'['}) + item*bytes.Count(body, []byte{','})
+	return int64(n)
 }
 
 // begin writes the first lines of the execution log.

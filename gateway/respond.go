@@ -97,11 +97,16 @@ func (g *Gateway) correct(x *exchange, reply Reply, a *answer) {
 
 const throttled = "ProvisionedThroughputExceededException"
 
-// refusal is the status for what Kinesis did not store, or 0 when it has all.
+// refusal is the status for what Kinesis did not store, or did not say it has,
+// or 0 when it has all.
 func refusal(action string, r Reply) int {
 	if r.Status >= 200 && r.Status < 300 {
 		if action == "PutRecords" {
 			return partial(r)
+		}
+		var one result
+		if json.Unmarshal(r.Body, &one) != nil || one.SequenceNumber == "" {
+			return http.StatusBadGateway // not Kinesis's: a proxy's page, another service
 		}
 		return 0
 	}
@@ -117,22 +122,23 @@ func refusal(action string, r Reply) int {
 
 // partial looks for entries that were not stored; the body names them.
 func partial(r Reply) int {
-	var out struct {
-		FailedRecordCount int
-		Records           []struct{ ErrorCode string }
-	}
-	if json.Unmarshal(r.Body, &out) != nil {
+	out, ok := readEntries(r)
+	if !ok || len(out.Records) == 0 {
 		return http.StatusBadGateway
 	}
-	if out.FailedRecordCount == 0 {
-		return 0
-	}
+	status := 0
 	for _, e := range out.Records {
-		if e.ErrorCode != "" && e.ErrorCode != throttled {
+		switch {
+		case e.ErrorCode == throttled:
+			status = http.StatusTooManyRequests
+		case e.ErrorCode != "" || e.lost():
 			return http.StatusBadGateway
 		}
 	}
-	return http.StatusTooManyRequests
+	if status == 0 && out.FailedRecordCount > 0 {
+		return http.StatusBadGateway
+	}
+	return status
 }
 
 // errorType is the name of Kinesis's error, without its namespace, or empty.

@@ -130,6 +130,21 @@ func TestWrongFilesAreRefusedWithTheirPlaces(t *testing.T) {
 	}
 }
 
+// Kinesis counts as Java does: UTF-16 units, not bytes.
+func TestATrialCountsTheCharactersOfAKey(t *testing.T) {
+	api := parse(t, tutorial(t))
+	for key, wrong := range map[string]bool{
+		strings.Repeat("가", 256): false, strings.Repeat("가", 257): true, strings.Repeat("😀", 128): false, strings.Repeat("😀", 129): true,
+	} {
+		got, err := api.Try(t.Context(), gateway.Trial{
+			Method: "POST", Target: "/v1", Body: "{}", Header: map[string]string{"X-Amzn-Trace-Id": key},
+		})
+		if err != nil || (got.Problem != "") != wrong {
+			t.Errorf("%d bytes: %+v %v", len(key), got, err)
+		}
+	}
+}
+
 func FuzzParseNeverPanics(f *testing.F) {
 	f.Add(tutorial(f))
 	f.Add(rich)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf16"
 )
 
 // A Trial is a request that is only transformed.
@@ -105,7 +106,7 @@ func (r *TrialResult) read() {
 			r.Problem = "Data is missing or not base64"
 		case text(rec.PartitionKey) == "":
 			r.Problem = "the partition key is empty"
-		case len(text(rec.PartitionKey)) > 256:
+		case len(utf16.Encode([]rune(text(rec.PartitionKey)))) > 256:
 			r.Problem = "the partition key has more than 256 characters"
 		}
 		r.Records = append(r.Records, TrialRecord{string(data), text(rec.PartitionKey), text(rec.ExplicitHashKey)})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -263,5 +264,25 @@ func TestFullDiskAtTheFirstRecordOfAChunk(t *testing.T) {
 			t.Errorf("read %q", got)
 		}
 		f.kill(cfg)
+	}
+}
+
+// Of two records the second needs a file that cannot be made. Whoever waits for
+// the shard hears of the first at once, not at the next heartbeat.
+func TestAPutThatFailsHalfwayTellsOfWhatItStored(t *testing.T) {
+	log := &shardLog{dir: t.TempDir(), counter: new(atomic.Uint64), limit: 1}
+	defer log.close(true)
+	if err := os.Mkdir(chunkPath(log.dir, 0, 2), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	changed := log.changed()
+	puts := []*put{{data: []byte("a")}, {data: make([]byte, 2*chunkMin)}}
+	if err := log.append(1, puts); err == nil || puts[0].index == 0 || puts[1].index != 0 {
+		t.Fatalf("error %v, indexes %d and %d", err, puts[0].index, puts[1].index)
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody was told of the record that is stored")
 	}
 }

@@ -51,6 +51,10 @@ func (l *shardLog) append(now int64, puts []*put) error {
 	if l.ended {
 		return errEnded
 	}
+	defer func() { // also when only some are stored
+		l.bound()
+		l.rouse()
+	}()
 	for len(puts) > 0 {
 		c, err := l.room(puts[0])
 		if err != nil {
@@ -78,8 +82,6 @@ func (l *shardLog) append(now int64, puts []*put) error {
 		l.last = c.last()
 		puts = puts[n:]
 	}
-	l.bound()
-	l.rouse()
 	return nil
 }
 

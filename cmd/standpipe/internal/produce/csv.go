@@ -1,6 +1,7 @@
 package produce
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
@@ -11,12 +12,20 @@ import (
 	"unicode/utf8"
 )
 
+const byteOrderMark = "\ufeff"
+
 // readCSV gives each row after the header as a JSON object whose names are the
 // header's, in its order, and whose values are strings: CSV has no numbers, and
 // guessing them loses leading zeros. A row that can't be read costs only itself.
 func readCSV(r io.Reader, label, encoding string, yield func(Record, error) bool) (bool, error) {
 	guard := &rowGuard{r: r}
-	c := csv.NewReader(guard)
+	in := bufio.NewReader(guard)
+	// Excel begins UTF-8 files with a byte order mark. Before a quote it would be
+	// a field's beginning, and the quote an error. What Peek lacks, Read tells.
+	if mark, _ := in.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		_, _ = in.Discard(len(byteOrderMark)) // it was just seen
+	}
+	c := csv.NewReader(in)
 	c.ReuseRecord = true
 	header, err := c.Read()
 	if errors.Is(err, io.EOF) {
@@ -81,9 +90,6 @@ func badText(fields []string, encoding string) string {
 func objectNames(header []string) ([][]byte, error) {
 	names, columns := make([][]byte, len(header)), make(map[string]int, len(header))
 	for i, h := range header {
-		if i == 0 {
-			h = strings.TrimPrefix(h, "\ufeff") // Excel begins UTF-8 files with a byte order mark
-		}
 		h = strings.TrimSpace(h)
 		if first, twice := columns[h]; twice {
 			return nil, fmt.Errorf("%q names columns %d and %d; give each a name of its own", h, first+1, i+1)

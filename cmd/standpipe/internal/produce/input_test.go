@@ -85,6 +85,14 @@ func TestCSVRowsBecomeObjectsInTheOrderOfTheHeader(t *testing.T) {
 	check(t, "rows", data, `{"z":"1","a b":"<é>","q\"":""}`, `{"z":"two\nlines","a b":"x,\"y\"","q\"":"007"}`)
 }
 
+func TestAByteOrderMarkBeforeAQuoteIsNoPartOfTheHeader(t *testing.T) {
+	data, rejected, err := gather(text("csv", "", strings.NewReader("\ufeff\"a,b\",c\n1,2\n")))
+	if err != nil || rejected != nil {
+		t.Fatal(err, rejected)
+	}
+	check(t, "rows", data, `{"a,b":"1","c":"2"}`)
+}
+
 // Of two fields of one name most readers keep the last: a column would be lost.
 func TestACSVHeaderNamesAColumnOnce(t *testing.T) {
 	for in, want := range map[string]string{

@@ -2,6 +2,7 @@ package produce
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,8 +75,8 @@ func (p *Post) Send(ctx context.Context, batch []Record) ([]error, error) {
 }
 
 // judge reads an answer. API Gateway with a single integration response gives
-// 200 to everything, Kinesis's errors included: there the "__type" of the body
-// tells.
+// 200 to everything, Kinesis's errors included, and Kinesis gives it to a
+// PutRecords that stored nothing: there the body tells.
 func (p *Post) judge(resp *http.Response, body []byte) error {
 	kind := errorType(body)
 	status := resp.StatusCode
@@ -108,12 +109,21 @@ func (p *Post) judge(resp *http.Response, body []byte) error {
 }
 
 // errorType is the "__type" of a Kinesis error, without its namespace, or empty.
+// An answer to PutRecords has none: there the entry that failed tells.
 func errorType(body []byte) string {
 	var e struct {
-		Type string `json:"__type"`
+		Type              string `json:"__type"`
+		FailedRecordCount int
+		Records           []struct{ ErrorCode string }
 	}
 	if json.Unmarshal(body, &e) != nil {
 		return ""
+	}
+	if e.Type == "" && e.FailedRecordCount > 0 {
+		for _, r := range e.Records {
+			e.Type = cmp.Or(e.Type, r.ErrorCode)
+		}
+		return cmp.Or(e.Type, "InternalFailure")
 	}
 	return e.Type[strings.LastIndexByte(e.Type, '#')+1:]
 }
