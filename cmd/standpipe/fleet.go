@@ -24,6 +24,9 @@ const (
 	// pagesAsked bounds the pages that are read to find one record: Kinesis
 	// gives empty ones while it searches.
 	pagesAsked = 20
+	// triesAsked is how often an answer may be wanting that can still come: a reader
+	// believes at the third time that a shard has left the stream.
+	triesAsked = 3
 )
 
 // storeReport is the report of a fleet from outside: the rows of its store, and
@@ -99,16 +102,21 @@ func first(ctx context.Context, client *consumer.Client, l checkpoint.Lease, st 
 	reader := client.Open(standpipe.Shard{ID: l.Shard, Parents: l.Parents, HashStart: l.HashStart, HashEnd: l.HashEnd},
 		consumer.Start{Position: l.Checkpoint, Time: l.StartTime, Seen: l.Seen, Inside: l.Adopted()})
 	defer reader.Done()
+	failures := 0
 	for range pagesAsked {
 		if err := backoff.Sleep(ctx, time.Until(reader.Ready())); err != nil {
 			return err
 		}
-		if err := reader.Fetch(ctx, reader.Estimate()); err != nil {
-			return err
+		err := reader.Fetch(ctx, reader.Estimate())
+		var page *consumer.Page
+		if err == nil {
+			page, err = reader.Decode()
 		}
-		page, err := reader.Decode()
 		if err != nil {
-			return err
+			if failures++; failures == triesAsked || ctx.Err() != nil || standpipe.ClassOf(err) != standpipe.Retryable {
+				return err
+			}
+			continue
 		}
 		st.Behind, st.ReadAt = page.Behind, page.ReadAt
 		switch {
