@@ -61,8 +61,8 @@ by a new one, which looks at everything again: objects can be lost twice.
 A live reader beside it keeps its share of the stream: --rate holds for a process, however many
 slices it works on, so N machines read N times as often. What retention has taken is named.
 
-Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something could not be restored, a slice
-failed or no manifest has records of the range, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something had left retention or could not be
+restored, a slice failed or no manifest has records of the range, 130 interrupted.
 
 Examples:
 
