@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,4 +56,36 @@ func TestAShardThatIsNotReadSaysForHowLong(t *testing.T) {
 			t.Errorf("%s: unread for %v, want %v", name, got, c.want)
 		}
 	}
+}
+
+// Aim: an alarm hears of a shard that fails each time before it has read a page,
+// however often it is begun anew. Method: a panic in each read.
+func TestAShardThatFailsAgainAndAgainWasNotReadAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.events(0, 10)
+		p := r.boot()
+		p.gate.set(func(_ context.Context, op string, do func() error) error {
+			if op == "GetRecords" {
+				panic("broken")
+			}
+			return do()
+		})
+		p.run()
+		time.Sleep(30 * time.Minute)
+		s := p.status(shardID(0))
+		if d := s.Unread(time.Now()); d < 29*time.Minute {
+			t.Errorf("unread for %v in half an hour", d)
+		}
+		p.gate.set(nil)
+		r.delivered()
+		s = p.status(shardID(0))
+		if d := s.Unread(time.Now()); d != 0 {
+			t.Errorf("delivered, and unread for %v", d)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		r.verify()
+	})
 }

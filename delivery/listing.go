@@ -54,7 +54,7 @@ func (w *Worker) looked(err error) {
 	w.mu.Unlock()
 	switch {
 	case fatal:
-		w.log.Error("the stream is not the one to deliver", zap.Error(err))
+		w.log.Error("the stream cannot be delivered", zap.Error(err))
 	case err != nil:
 		w.log.Warn("the stream could not be looked at", zap.Error(err))
 	}

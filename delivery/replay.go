@@ -24,8 +24,9 @@ type Replay struct {
 	// the five a second that all readers share belongs to the live ones.
 	interval time.Duration
 
-	mu    sync.Mutex // covers turns
+	mu    sync.Mutex // covers what follows
 	turns map[standpipe.ShardID]turn
+	gone  map[standpipe.ShardID]bool // have left the stream
 }
 
 // NewReplay wires one. Of settings, Start and Lease are not looked at, of parts
@@ -33,7 +34,7 @@ type Replay struct {
 // the least time between two reads of one shard, by however many calls at once.
 func NewReplay(settings Settings, parts Parts, interval time.Duration) *Replay {
 	parts.Store, parts.Registerer = nil, nil
-	return &Replay{w: NewWorker(settings, parts), interval: interval, turns: map[standpipe.ShardID]turn{}}
+	return &Replay{w: NewWorker(settings, parts), interval: interval, turns: map[standpipe.ShardID]turn{}, gone: map[standpipe.ShardID]bool{}}
 }
 
 // ErrTrimmed says that retention has taken records of the range.
@@ -52,6 +53,25 @@ func (r *Replay) shard(m manifest.Manifest, info standpipe.Shard) (s *shard, end
 	return s, func() { leave(); s.drop() }
 }
 
+// reread is the shard's, in vain but once: a reader takes its time to believe that a shard has
+// left the stream, and an archive has many manifests of each.
+func (r *Replay) reread(ctx context.Context, s *shard, i Intent, plan Plan, each func(e *sink.Encoder, ordinal, skip int64, rec *standpipe.Record)) error {
+	r.mu.Lock()
+	gone := r.gone[s.origin.Shard]
+	r.mu.Unlock()
+	if gone {
+		return trimmed(i, plan.First, "the end of the shard")
+	}
+	return s.reread(ctx, i, plan, each)
+}
+
+// left notes that a shard has left the stream, for good.
+func (r *Replay) left(shard standpipe.ShardID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone[shard] = true
+}
+
 // Digest reads a manifest's records again and returns the digest of their
 // lines and how many they are. ErrTrimmed in its chain when they are gone.
 func (r *Replay) Digest(ctx context.Context, m manifest.Manifest, info standpipe.Shard) (d standpipe.Digest, records int64, err error) {
@@ -61,7 +81,7 @@ func (r *Replay) Digest(ctx context.Context, m manifest.Manifest, info standpipe
 	if err != nil {
 		return d, 0, err
 	}
-	err = s.reread(ctx, i, plan, func(_ *sink.Encoder, _, skip int64, rec *standpipe.Record) {
+	err = r.reread(ctx, s, i, plan, func(_ *sink.Encoder, _, skip int64, rec *standpipe.Record) {
 		records++
 		s.splitter.each(rec, skip, func(line []byte, _ bool) { d.Add(line) })
 	})
@@ -84,7 +104,7 @@ func (r *Replay) Restore(ctx context.Context, m manifest.Manifest, info standpip
 		f.writers = append(f.writers, s.restored(m, m.Objects[n], replace))
 	}
 	s.rebuilt = f.writers
-	if err := s.reread(ctx, i, plan, f.each); err != nil {
+	if err := r.reread(ctx, s, i, plan, f.each); err != nil {
 		return err
 	}
 	for k, n := range lost { // all of them first: a changed setting changes every one

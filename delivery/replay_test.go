@@ -180,6 +180,33 @@ func TestARangeIsReadAgainAndCounted(t *testing.T) {
 
 // Two ranges that meet at a time, one after the other into a prefix each, have
 // every record once; stopped and begun again too, and once more is nothing.
+// Aim: an archive has thousands of manifests of shards that left the stream long
+// ago, and a reader believes that only at the third time, seconds apart. Method:
+// ask a hundred times about one.
+func TestAShardThatLeftTheStreamIsReadInVainOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		m := turned(r)
+		r.split(string(shardID(0)), "170141183460469231731687303715884105728")
+		time.Sleep(26 * time.Hour)
+		replay, _ := r.again()
+		r.bucket.Remove(m.Objects[0].Key)
+		began := time.Now()
+		for range 100 {
+			if _, _, err := replay.Digest(t.Context(), m, standpipe.Shard{ID: m.Shard}); !errors.Is(err, ErrTrimmed) {
+				t.Fatal(err)
+			}
+			if err := replay.Restore(t.Context(), m, standpipe.Shard{ID: m.Shard}, []int{0}, false); !errors.Is(err, ErrTrimmed) {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(began); d > time.Minute {
+			t.Errorf("it took %v to know that nothing is left", d)
+		}
+		r.idle()
+	})
+}
+
 func TestRangesThatMeetHaveEveryRecordOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)

@@ -54,7 +54,7 @@ func (r *Replay) pace(s *shard) (leave func()) {
 	}
 	s.open = func(from consumer.Start) Source {
 		leave()
-		last = &paced{Source: open(from), turn: r.turnOf(s.origin.Shard), every: r.interval}
+		last = &paced{Source: open(from), turn: r.turnOf(s.origin.Shard), every: r.interval, left: func() { r.left(s.origin.Shard) }}
 		return last
 	}
 	return leave
@@ -67,6 +67,7 @@ type paced struct {
 	every time.Duration
 	sent  time.Time // when the turn was taken, zero while it is not held
 	next  time.Time // what was put back last
+	left  func()    // the shard has left the stream
 }
 
 func (p *paced) Ready() time.Time { return later(p.Source.Ready(), p.next) }
@@ -88,7 +89,11 @@ func (p *paced) Fetch(ctx context.Context, room int64) error {
 // shard's share of the bandwidth.
 func (p *paced) Decode() (*consumer.Page, error) {
 	defer p.pass()
-	return p.Source.Decode()
+	page, err := p.Source.Decode()
+	if err == nil && page.Gap != nil && page.Gap.Reason == consumer.GapShardGone {
+		p.left()
+	}
+	return page, err
 }
 
 // pass hands the turn on, if it is held.

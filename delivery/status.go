@@ -51,7 +51,7 @@ type ShardStatus struct {
 	// Behind is how far the last page was from the tip, at ReadAt.
 	Behind time.Duration
 	ReadAt time.Time
-	// Begun is when this worker took the shard.
+	// Begun is when this worker took the shard, before any failures in a row.
 	Begun time.Time
 	// Buffered is memory in bytes; Oldest is when the open flush took its first record.
 	Buffered int64

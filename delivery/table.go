@@ -45,6 +45,10 @@ func (w *Worker) launched(l checkpoint.Lease, stop, abandon context.CancelCauseF
 	defer w.mu.Unlock()
 	r := w.row(l.Shard)
 	r.shard = newShard(w, l, standpipe.Shard{ID: l.Shard, Parents: l.Parents, HashStart: l.HashStart, HashEnd: l.HashEnd})
+	if r.last.State == StateFailed { // what it failed to read is unread since then
+		r.shard.state.Begun, r.shard.state.ReadAt, r.shard.state.Behind = r.last.Begun, r.last.ReadAt, r.last.Behind
+		r.shard.publishStatus()
+	}
 	r.stop, r.abandon, r.from, r.to, r.handing = stop, abandon, l.Checkpoint, "", false
 	return r.shard
 }

@@ -241,7 +241,7 @@ func (k *checkpointExport) Run(ctx context.Context, g *globals, out *console) er
 type checkpointSet struct {
 	Config string      `short:"c" required:"" placeholder:"FILE" help:"Configuration of the delivery stream."`
 	At     string      `required:"" placeholder:"POINT" help:"TRIM_HORIZON, LATEST, a time, a duration ago, a sequence number (done up to it), or a file of checkpoint export."`
-	Shard  []tailShard `placeholder:"ID" help:"Only this shard, by its id or its number; may be repeated."`
+	Shard  []shardName `placeholder:"ID" help:"Only this shard, by its id or its number; may be repeated."`
 	Reason string      `placeholder:"TEXT" help:"Why, for the record."`
 	Yes    bool        `help:"Do it. Without it the change is only shown."`
 }
@@ -332,14 +332,14 @@ func (m move) text() string {
 
 // moves says what setting the checkpoints of shards, or of all, to a point
 // means. A prepared flush belongs to the old position: it has to be finished.
-func moves(all []checkpoint.Lease, shards []tailShard, at replay.Point) (moved []move, err error) {
+func moves(all []checkpoint.Lease, shards []shardName, at replay.Point) (moved []move, err error) {
 	for _, id := range shards {
 		if !slices.ContainsFunc(all, func(l checkpoint.Lease) bool { return l.Shard == standpipe.ShardID(id) }) {
 			return nil, fmt.Errorf("there is no checkpoint of %s", id)
 		}
 	}
 	for _, l := range all {
-		if len(shards) > 0 && !slices.Contains(shards, tailShard(l.Shard)) {
+		if len(shards) > 0 && !slices.Contains(shards, shardName(l.Shard)) {
 			continue
 		}
 		m := move{before: l, to: standpipe.Position{Sequence: standpipe.TrimHorizon}}

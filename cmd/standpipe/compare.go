@@ -295,17 +295,17 @@ func (c *compareArchives) failed(ctx context.Context, out *console, work *compar
 		}
 		return errInterrupted
 	}
-	return &exitError{code: exitIncomplete, err: err}
+	return err
 }
 
 func (c *compareArchives) write(out *console, r *compare.Report) error {
 	if c.HTML != "" {
-		if err := save(c.HTML, func(w io.Writer) error { return page.HTML(w, r) }); err != nil {
+		if err := writeFile(c.HTML, func(w io.Writer) error { return page.HTML(w, r) }); err != nil {
 			return err
 		}
 	}
 	if c.Combined != "" {
-		if err := save(c.Combined, func(w io.Writer) error { return page.Combined(w, r) }); err != nil {
+		if err := writeFile(c.Combined, func(w io.Writer) error { return page.Combined(w, r) }); err != nil {
 			return err
 		}
 	}
@@ -313,14 +313,6 @@ func (c *compareArchives) write(out *console, r *compare.Report) error {
 		return out.writeJSON(r)
 	}
 	return page.Text(out.stdout, r)
-}
-
-// save writes a report or a sketch.
-func save(name string, write func(io.Writer) error) error {
-	if err := writeFile(name, write); err != nil {
-		return &exitError{code: exitIncomplete, err: err}
-	}
-	return nil
 }
 
 // verdict is the report as an exit code.

@@ -28,6 +28,9 @@ const (
 	// timeOfShard is how much longer the asking may take for each shard there
 	// is: 800 ms for each of those that are asked at a time.
 	timeOfShard = 100 * time.Millisecond
+	// triesAsked is how often an answer may be wanting that can still come: a reader
+	// believes at the third time that a shard has left the stream.
+	triesAsked = 3
 )
 
 // storeReport is the report of a fleet from outside: the rows of its store, and
@@ -116,16 +119,21 @@ func first(ctx context.Context, client *consumer.Client, l checkpoint.Lease, st 
 	reader := client.Open(standpipe.Shard{ID: l.Shard, Parents: l.Parents, HashStart: l.HashStart, HashEnd: l.HashEnd},
 		consumer.Start{Position: l.Checkpoint, Time: l.StartTime, Seen: l.Seen, Inside: l.Adopted()})
 	defer reader.Done()
+	failures := 0
 	for range pagesAsked {
 		if err := backoff.Sleep(ctx, time.Until(reader.Ready())); err != nil {
 			return err
 		}
-		if err := reader.Fetch(ctx, reader.Estimate()); err != nil {
-			return err
+		err := reader.Fetch(ctx, reader.Estimate())
+		var page *consumer.Page
+		if err == nil {
+			page, err = reader.Decode()
 		}
-		page, err := reader.Decode()
 		if err != nil {
-			return err
+			if failures++; failures == triesAsked || ctx.Err() != nil || standpipe.ClassOf(err) != standpipe.Retryable {
+				return err
+			}
+			continue
 		}
 		st.Behind, st.ReadAt = page.Behind, page.ReadAt
 		switch {

@@ -20,9 +20,9 @@ const (
 // Go's own 100 lets as much garbage gather as there are live bytes, because a
 // collection costs what it traces. Here most of the heap is blocks of open
 // objects, in which there is nothing to trace: as much garbage as that is room
-// for nothing.
+// for nothing. It is never 0, with which one collection follows the other.
 func gcPercent(live, traced uint64) int {
-	return int(min(100*max(traced, garbageFloor)/max(live, 1), 100))
+	return int(min(max(100*max(traced, garbageFloor)/max(live, 1), 1), 100))
 }
 
 // saveMemory keeps garbage in proportion to the work of collecting it, until ctx

@@ -21,6 +21,7 @@ func TestGarbageIsInProportionToWhatACollectionTraces(t *testing.T) {
 		{240 * mb, 60 * mb, 25},
 		{50 * mb, 45 * mb, 90},
 		{20 * mb, 30 * mb, 100}, // the two are not of one moment
+		{16 << 30, 60 * mb, 1},  // at 0 the collector would never pause
 	} {
 		if got := gcPercent(c.live, c.traced); got != c.want {
 			t.Errorf("%d MiB, %d of them traced: %d %%, want %d", c.live/mb, c.traced/mb, got, c.want)

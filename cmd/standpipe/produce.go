@@ -36,7 +36,7 @@ type produceCommand struct {
 	Tag     bool   `help:"Add the fields _run and _n to each JSON object, for audits."`
 	RunID   string `name:"run-id" placeholder:"ID" help:"The _run of --tag instead of a random one."`
 
-	HotShard  tailShard `placeholder:"ID" help:"Send everything to this shard, by its id or its number, whatever the keys say."`
+	HotShard  shardName `placeholder:"ID" help:"Send everything to this shard, by its id or its number, whatever the keys say."`
 	Aggregate bool      `help:"Pack records of one key into aggregates, as the KPL does; random keys change every 100 records."`
 
 	Rate        recordRate    `placeholder:"N/s" help:"At most so many records: 200/s, 6000/m."`

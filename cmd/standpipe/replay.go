@@ -30,7 +30,7 @@ type replayCommand struct {
 	To         string      `placeholder:"POINT" help:"End, not included when it is a time. Default now."`
 	Manifest   []string    `placeholder:"KEY" help:"Restore the objects of this manifest. May be repeated."`
 	FromReport string      `placeholder:"FILE" help:"Restore what a report of verify --json names."`
-	Shard      []tailShard `placeholder:"ID" help:"Only this shard, by its id or its number; may be repeated."`
+	Shard      []shardName `placeholder:"ID" help:"Only this shard, by its id or its number; may be repeated."`
 	ToPrefix   string      `placeholder:"PREFIX/" help:"Deliver into this prefix instead: an archive of its own."`
 	Rate       float64     `default:"2" help:"Reads per second and shard, of the 5 that all readers share, by this process."`
 	Parallel   int         `default:"4" help:"Slices at a time in this process."`
@@ -61,8 +61,8 @@ by a new one, which looks at everything again: objects can be lost twice.
 A live reader beside it keeps its share of the stream: --rate holds for a process, however many
 slices it works on, so N machines read N times as often. What retention has taken is named.
 
-Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something could not be restored, a slice
-failed or no manifest has records of the range, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong flags or range, 3 something had left retention or could not be
+restored, a slice failed or no manifest has records of the range, 130 interrupted.
 
 Examples:
 

@@ -17,7 +17,7 @@ import (
 type tailCommand struct {
 	From   tailStart   `default:"LATEST" placeholder:"WHEN" help:"Where to begin: LATEST (the default), TRIM_HORIZON (the oldest), a time as 2026-11-22T21:00:00+09:00, or how long ago as 10m."`
 	To     tailTime    `placeholder:"TIME" help:"Leave out what arrived at that time or later, and end there."`
-	Shards []tailShard `name:"shard" placeholder:"ID" help:"Read this shard only, by its id or its number; may be repeated."`
+	Shards []shardName `name:"shard" placeholder:"ID" help:"Read this shard only, by its id or its number; may be repeated."`
 	Follow bool        `default:"true" negatable:"" help:"Wait for more; --no-follow ends when everything there was is printed."`
 
 	Grep  string `placeholder:"REGEXP" help:"Print only lines that match (with --json and --raw: records)."`
@@ -163,13 +163,13 @@ func (t *tailTime) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
-// A tailShard is a shard's id, which may be given as its number alone.
-type tailShard standpipe.ShardID
+// A shardName is a shard's id, which may be given as its number alone.
+type shardName standpipe.ShardID
 
-func (s *tailShard) UnmarshalText(text []byte) error {
-	*s = tailShard(text)
+func (s *shardName) UnmarshalText(text []byte) error {
+	*s = shardName(text)
 	if n, err := strconv.ParseUint(string(text), 10, 32); err == nil {
-		*s = tailShard(fmt.Sprintf("shardId-%012d", n))
+		*s = shardName(fmt.Sprintf("shardId-%012d", n))
 	}
 	return nil
 }
