@@ -28,6 +28,9 @@ type Plan struct {
 	// Give are shards to hand over. To is empty only for a worker that is
 	// leaving and finds nobody: release.
 	Give []Move
+	// Due are other workers that the plan gives leases nobody has: unless they
+	// look, those wait.
+	Due []string
 	// Starved is the number of leases that nobody may take, because the living
 	// workers' capacities are too small.
 	Starved int
@@ -75,14 +78,19 @@ func (o *Observer) Plan(v View, me Me) Plan {
 			}
 			t.holders[n] = to.id
 			to.count++
-			if to.id == me.ID && willing {
+			switch {
+			case to.id != me.ID:
+				if !slices.Contains(p.Due, to.id) {
+					p.Due = append(p.Due, to.id)
+				}
+			case willing:
 				p.Take = append(p.Take, s.Lease)
 			}
 		}
 	}
 	p.Give = t.moves(v, me)
 	if v.Blind {
-		p.Take, p.Give = nil, nil
+		p.Take, p.Give, p.Due = nil, nil, nil
 	}
 	return p
 }

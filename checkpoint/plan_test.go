@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -382,6 +383,29 @@ func TestOnlyTheSuccessorTakesALeaseUntilALeaseDurationHasPassed(t *testing.T) {
 	}
 	if !look(checkpoint.NewObserver("a", duration), "a", true, 1) {
 		t.Error("kept for a successor that is leaving")
+	}
+}
+
+func TestOthersAreToldOfTheLeasesThatNobodyHas(t *testing.T) {
+	now := time.Unix(1000, 0)
+	left := []checkpoint.Lease{seat(0, ""), seat(1, ""), seat(2, "")}
+	for n := range left {
+		left[n].Successor = "gone"
+	}
+	look := func(me string, leases ...checkpoint.Lease) checkpoint.Plan {
+		o := checkpoint.NewObserver(me, duration)
+		v := o.Look(checkpoint.Roster{Leases: leases, Workers: []checkpoint.Worker{{ID: "a"}, {ID: "b"}, {ID: "gone", Leaving: true}}}, now, now)
+		return o.Plan(v, checkpoint.Me{ID: me, Leaving: me == "gone"})
+	}
+	if p := look("a", left...); len(p.Take) != 2 || !slices.Equal(p.Due, []string{"b"}) {
+		t.Errorf("a takes %d, told are %v", len(p.Take), p.Due)
+	}
+	if p := look("gone", left...); len(p.Take) != 0 || !slices.Equal(p.Due, []string{"a", "b"}) {
+		t.Errorf("the worker that leaves takes %d, told are %v", len(p.Take), p.Due)
+	}
+	left[0].Successor = "b" // who was told by whoever left it
+	if p := look("gone", left[0]); len(p.Due) != 0 {
+		t.Errorf("of a lease that waits for its successor told are %v", p.Due)
 	}
 }
 

@@ -80,19 +80,13 @@ func (l *loop) look(ctx context.Context) {
 	if l.pulse.unheard() {
 		return // nobody could see that the owner lives
 	}
-	var roster checkpoint.Roster
-	asked := time.Now()
-	err := attempt(ctx, callLimit, func(ctx context.Context) (err error) {
-		roster, err = l.parts.Store.Roster(ctx)
-		return err
-	})
+	roster, err := l.ask(ctx)
 	if ctx.Err() == nil {
 		l.listed(err)
 	}
 	if err != nil {
 		return
 	}
-	l.view = l.observer.Look(roster, asked, time.Now())
 	l.note(roster, l.view)
 	l.pulse.looked()
 	plan := l.observer.Plan(l.view, l.me())
@@ -105,8 +99,22 @@ func (l *loop) look(ctx context.Context) {
 		l.log.Info("handing over", zap.String("shard", string(move.Shard)), zap.String("successor", move.To))
 		l.give(move)
 	}
+	l.hurry(ctx, plan.Due)
 	l.giveUpStalled(ctx, roster)
 	l.tidy(ctx)
+}
+
+// ask reads the leases and the workers, and judges who lives.
+func (l *loop) ask(ctx context.Context) (roster checkpoint.Roster, err error) {
+	asked := time.Now()
+	err = attempt(ctx, callLimit, func(ctx context.Context) (err error) {
+		roster, err = l.parts.Store.Roster(ctx)
+		return err
+	})
+	if err == nil {
+		l.view = l.observer.Look(roster, asked, time.Now())
+	}
+	return roster, err
 }
 
 // listed takes note of how listing the leases went. A worker that may not list
@@ -200,6 +208,20 @@ func (l *loop) leave() error {
 // and the next look does what is left.
 const aside = 5 * time.Second
 
+// farewell looks once more, for what was left to workers that stop as well: it was
+// they who were told of it, and nobody else would look for seconds.
+func (l *loop) farewell(ctx context.Context) {
+	if l.settings.Lease.Duration == 0 {
+		return
+	}
+	if _, err := l.ask(ctx); err != nil {
+		return // the others find it at their next look
+	}
+	me := l.me()
+	me.Leaving = true
+	l.hurry(ctx, l.observer.Plan(l.view, me).Due)
+}
+
 // giveUpStalled lets go of shards that make no progress and are not held up by
 // an outage: the lease is released for others, and the goroutine cancelled. If
 // it does not even end then, this worker does not take the shard again.
@@ -213,6 +235,16 @@ func (l *loop) giveUpStalled(ctx context.Context, roster checkpoint.Roster) {
 		if _, err := l.parts.Store.Update(ctx, checkpoint.Release(lease, "")); err != nil {
 			l.log.Warn("the lease of a shard given up was not released", zap.String("shard", string(lease.Shard)), zap.Error(err))
 		}
+	}
+}
+
+// hurry asks workers to look for whom there is a lease that nobody has. What was
+// left to a worker that stopped at the same time has no other to tell of it.
+func (l *loop) hurry(ctx context.Context, due []string) {
+	ctx, cancel := context.WithTimeout(ctx, aside)
+	defer cancel()
+	for _, id := range due[:min(len(due), handOversAtOnce)] {
+		l.pulse.nudge(ctx, id)
 	}
 }
 

@@ -94,67 +94,128 @@ func (p *pauses) sample(ctx context.Context, nodes func() []*node) {
 	}
 }
 
+// A restart is a fleet under load whose workers are replaced.
+type restart struct {
+	*rig
+	pauses *pauses
+	sent   int
+
+	mu   sync.Mutex
+	ever []*node // guarded by mu
+
+	sampled func() // ends the sampling
+}
+
+// restarting starts three workers on twelve shards.
+func restarting(t *testing.T) *restart {
+	t.Helper()
+	r := &restart{
+		rig:    newRig(t, 12, shared),
+		pauses: &pauses{last: map[standpipe.ShardID]time.Time{}, longest: map[standpipe.ShardID]time.Duration{}},
+	}
+	nodes := []*node{r.add(), r.add(), r.add()}
+	r.until("balanced", func() bool { return r.balanced(nodes...) })
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { r.pauses.sample(ctx, r.all) })
+	r.sampled = func() { stop(); group.Wait() }
+	return r
+}
+
+func (r *restart) add() *node {
+	w := r.start()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ever = append(r.ever, w)
+	return w
+}
+
+func (r *restart) all() []*node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.ever)
+}
+
+func (r *restart) load(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
+		r.events(r.sent, r.sent+25)
+		r.sent += 25
+	}
+}
+
+// stopped says that a worker that was told to has stopped as it should.
+func (r *restart) stopped(w *node) {
+	r.t.Helper()
+	<-w.done
+	if w.err != nil {
+		r.t.Error(w.err)
+	}
+	if lost := w.metric("standpipe_lease_lost_total", ""); lost != 0 {
+		r.t.Errorf("a worker lost %v leases", lost)
+	}
+}
+
+// end wants everything delivered once by those that are left, without a pause.
+func (r *restart) end(left ...*node) {
+	r.t.Helper()
+	r.until("balanced", func() bool { return r.balanced(left...) })
+	r.delivered()
+	r.sampled()
+	most := r.pauses.most()
+	r.t.Logf("longest pause of a shard %v", most)
+	if most > 5*time.Second {
+		r.t.Errorf("a shard stood still for %v", most)
+	}
+	for _, w := range left {
+		if n := w.metric("standpipe_rereads_total", ""); n != 0 {
+			r.t.Errorf("%v ranges were read again", n)
+		}
+		if err := w.end(); err != nil {
+			r.t.Error(err)
+		}
+	}
+	r.verify()
+	r.idle()
+	if ws := r.roster().Workers; len(ws) != 0 {
+		r.t.Errorf("rows of workers were left: %+v", ws)
+	}
+}
+
 func TestARollingRestartOfThreeWorkersPausesNoShardForFiveSecondsAndDeliversNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 12, shared)
-		nodes := []*node{r.start(), r.start(), r.start()}
-		r.until("balanced", func() bool { return r.balanced(nodes...) })
-		var mu sync.Mutex
-		ever := slices.Clone(nodes)
-		all := func() []*node { mu.Lock(); defer mu.Unlock(); return slices.Clone(ever) }
-		p := &pauses{last: map[standpipe.ShardID]time.Time{}, longest: map[standpipe.ShardID]time.Duration{}}
-		ctx, stop := context.WithCancel(t.Context())
-		var group sync.WaitGroup
-		group.Go(func() { p.sample(ctx, all) })
-		n := 0
-		load := func(d time.Duration) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
-				r.events(n, n+25)
-				n += 25
-			}
-		}
-		load(15 * time.Second)
-		handed := 0.0
-		for k := range 3 {
-			old := nodes[k]
-			nodes[k] = r.start() // the new one comes first, as a rolling deploy does it
-			mu.Lock()
-			ever = append(ever, nodes[k])
-			mu.Unlock()
-			load(12 * time.Second)
+		r := restarting(t)
+		r.load(15 * time.Second)
+		for _, old := range r.all() {
+			r.add() // the new one comes first, as a rolling deploy does it
+			r.load(12 * time.Second)
 			old.stop()
-			load(6 * time.Second)
-			<-old.done
-			if old.err != nil {
-				t.Error(old.err)
-			}
-			if lost := old.metric("standpipe_lease_lost_total", ""); lost != 0 {
-				t.Errorf("worker %d lost %v leases", k+1, lost)
-			}
-			handed += old.metric("standpipe_leases_handed_over_total", "")
+			r.load(6 * time.Second)
+			r.stopped(old)
 		}
-		load(10 * time.Second)
-		r.until("balanced", func() bool { return r.balanced(nodes...) })
-		r.delivered()
-		stop()
-		group.Wait()
-		t.Logf("longest pause of a shard %v, %v hand-overs by those who left", p.most(), handed)
-		if p.most() > 5*time.Second {
-			t.Errorf("a shard stood still for %v", p.most())
+		r.load(10 * time.Second)
+		r.end(r.all()[3:]...)
+	})
+}
+
+// Those that stop together leave shards to each other, for none can know yet that
+// the others stop as well.
+func TestWorkersThatAreReplacedTogetherPauseNoShardForFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := restarting(t)
+		r.load(5 * time.Second)
+		for range 3 {
+			r.add()
 		}
-		for _, p := range nodes {
-			if n := p.metric("standpipe_rereads_total", ""); n != 0 {
-				t.Errorf("%v ranges were read again", n)
-			}
-			if err := p.end(); err != nil {
-				t.Error(err)
-			}
+		r.load(15 * time.Second)
+		old := r.all()[:3]
+		for _, w := range old {
+			w.stop()
 		}
-		r.verify()
-		r.idle()
-		if ws := r.roster().Workers; len(ws) != 0 {
-			t.Errorf("rows of workers were left: %+v", ws)
+		r.load(20 * time.Second)
+		for _, w := range old {
+			r.stopped(w)
 		}
+		r.end(r.all()[3:]...)
 	})
 }
 

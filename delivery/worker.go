@@ -180,6 +180,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer timeout.Stop()
 	w.pulse.leave()
 	err := l.leave()
+	l.farewell(working)
 	l.close()
 	still()
 	group.Wait() // or a heartbeat on its way would make the row anew
