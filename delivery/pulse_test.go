@@ -199,3 +199,29 @@ func TestAWorkerThatCannotListTheLeasesIsGivenNone(t *testing.T) {
 		_, _ = a.end(), b.end()
 	})
 }
+
+// Aim: a worker whose heart never beat takes nothing, which has to be seen from
+// outside: a rolling deploy would go on to stop the workers that deliver. Method:
+// refuse the heartbeats alone, from the start.
+func TestAWorkerWhoseFirstHeartbeatIsRefusedIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		p := r.boot()
+		p.gate.refuse(denied("table"), "beat")
+		p.run()
+		for range 10 {
+			time.Sleep(time.Minute)
+			if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "no heartbeat") {
+				t.Fatalf("ready: %v, with %d of 2 shards", err, p.held())
+			}
+		}
+		p.gate.set(nil)
+		r.until("both are delivered", func() bool { return r.balanced(p) })
+		if err := p.Ready(); err != nil {
+			t.Errorf("delivering, and not ready: %v", err)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
