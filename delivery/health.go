@@ -36,14 +36,17 @@ func (w *Worker) turning() error {
 	return nil
 }
 
-// Ready reports why the worker does not deliver: it has not begun, shards have
-// failed, the stream is not the one that the leases are of, or they cannot be listed.
+// Ready reports why the worker does not deliver: it has not begun, its heartbeat
+// is not stored, shards have failed, the stream is not the one that the leases are of, or they cannot be listed.
 func (w *Worker) Ready() error {
 	if !w.begun.Load() {
 		return errors.New("not started yet: the stream, the checkpoint store or the destination has not answered")
 	}
 	var reasons []error
-	if w.pulse.cutOff() {
+	switch {
+	case w.pulse.unheard():
+		reasons = append(reasons, errors.New("no heartbeat was stored yet, so no shard is taken"))
+	case w.pulse.cutOff():
 		reasons = append(reasons, fmt.Errorf("no heartbeat was stored for %s", w.pulse.silence().Round(time.Second)))
 	}
 	w.mu.Lock()

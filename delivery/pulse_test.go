@@ -199,3 +199,61 @@ func TestAWorkerThatCannotListTheLeasesIsGivenNone(t *testing.T) {
 		_, _ = a.end(), b.end()
 	})
 }
+
+// Aim: a worker whose heart never beat takes nothing, which has to be seen from
+// outside: a rolling deploy would go on to stop the workers that deliver. Method:
+// refuse the heartbeats alone, from the start.
+func TestAWorkerWhoseFirstHeartbeatIsRefusedIsNotReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		p := r.boot()
+		p.gate.refuse(denied("table"), "beat")
+		p.run()
+		for range 10 {
+			time.Sleep(time.Minute)
+			if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "no heartbeat") {
+				t.Fatalf("ready: %v, with %d of 2 shards", err, p.held())
+			}
+		}
+		p.gate.set(nil)
+		r.until("both are delivered", func() bool { return r.balanced(p) })
+		if err := p.Ready(); err != nil {
+			t.Errorf("delivering, and not ready: %v", err)
+		}
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Aim: a lease that was deleted by hand and made anew is delivered from its start at
+// once, also when its shard is idle, so that no write tells the old owner; and a
+// program that takes leases without raising the epoch, as KCL does, is believed.
+func TestAnIdleShardWhoseLeaseIsNotTheOneTakenIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		p := r.start()
+		r.until("both are delivered", func() bool { return r.balanced(p) })
+		old := r.lease(shardID(0))
+		if err := r.store.Delete(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Minute)
+		if l := r.lease(shardID(0)); l.Incarnation == old.Incarnation || l.Owner != p.settings.Worker || l.Epoch == 0 {
+			t.Errorf("three minutes after it was made anew the lease is with %q at epoch %d", l.Owner, l.Epoch)
+		}
+		l, kcl := r.lease(shardID(1)), "kcl"
+		if _, err := r.store.Update(t.Context(), checkpoint.Update{Shard: l.Shard, Set: checkpoint.Change{Owner: &kcl}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(8 * time.Second)
+		if s := p.status(shardID(1)); s.State != StateElsewhere || s.Owner != kcl {
+			t.Errorf("8 s after it was lost the shard is %s, owner %q", s.State, s.Owner)
+		}
+		time.Sleep(time.Minute)
+		r.until("both are delivered", func() bool { return r.balanced(p) })
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

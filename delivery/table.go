@@ -192,7 +192,7 @@ func (w *Worker) note(roster checkpoint.Roster, v checkpoint.View) {
 		leased[l.Shard] = true
 		r := w.row(l.Shard)
 		if r.shard != nil {
-			if epoch := r.shard.epoch.Load(); epoch > 0 && l.Epoch > epoch {
+			if w.another(r.shard, l) {
 				r.taken = true
 				r.abandon(errLeaseLost)
 			}
@@ -209,6 +209,26 @@ func (w *Worker) note(roster checkpoint.Roster, v checkpoint.View) {
 			delete(w.shards, id) // finished long ago, and removed
 		}
 	}
+}
+
+// another says that l is not the lease that s took any more: taken by another
+// worker, made anew after somebody deleted it, or taken by a program that raises
+// no epoch. An idle shard writes nothing that would be refused. Where nobody
+// shares the store, its writes tell.
+func (w *Worker) another(s *shard, l checkpoint.Lease) bool {
+	epoch := s.epoch.Load()
+	switch {
+	case epoch == 0: // not taken yet
+		return false
+	case l.Epoch > epoch:
+		return true
+	case w.settings.Lease.Duration == 0:
+		return false
+	case l.Incarnation != s.origin.Incarnation:
+		w.log.Error("the lease of a shard was deleted and made anew, beginning at the configured start", zap.String("shard", string(l.Shard)))
+		return true
+	}
+	return l.Epoch == epoch && l.Owner != "" && l.Owner != w.settings.Worker
 }
 
 // rested is how long it is until the first shard may begin again, if any rests.
