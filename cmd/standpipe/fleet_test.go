@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -147,7 +148,9 @@ func TestStatusAsksMoreThanOnceWhatWaitsInAShard(t *testing.T) {
 			})}, "orders")
 			defer client.Close()
 			var st delivery.ShardStatus
-			err := first(t.Context(), client, checkpoint.Lease{Shard: "shardId-000000000000", Checkpoint: standpipe.Position{Sequence: "5"}}, &st)
+			ctx, cancel := context.WithTimeout(t.Context(), statusTimeout)
+			defer cancel()
+			err := first(ctx, client, checkpoint.Lease{Shard: "shardId-000000000000", Checkpoint: standpipe.Position{Sequence: "5"}}, &st)
 			if got := err == nil && !st.ReadAt.IsZero(); got != want || !want && asked != 1 {
 				t.Errorf("%s: known %v after %d calls, %v", code, got, asked, err)
 			}
