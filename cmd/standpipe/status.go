@@ -15,7 +15,9 @@ import (
 )
 
 const (
-	statusTimeout = 10 * time.Second
+	// statusTimeout is more than the reader takes to believe that a shard has left
+	// the stream: two waits of five seconds and its calls.
+	statusTimeout = 20 * time.Second
 	// statusMax bounds an answer: 10,000 shards are about 4 MB.
 	statusMax = 32 << 20
 )
