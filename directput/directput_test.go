@@ -415,7 +415,6 @@ func TestWhenMemoryIsTakenProducersAreToldToSlowDown(t *testing.T) {
 	}
 	big := batchOf(slices.Repeat([]string{strings.Repeat("x", recordMax)}, 4)...)
 	n := cost(int64(4*recordMax)*4/3 + 1000)
-	r.door.limit = n
 	if !r.door.memory.TryAcquire(DefaultMemory - n) {
 		t.Fatal("no memory to begin with")
 	}
@@ -442,6 +441,46 @@ func TestWhenMemoryIsTakenProducersAreToldToSlowDown(t *testing.T) {
 	if n := len(r.stored()); n != 8 {
 		t.Errorf("%d stored", n)
 	}
+}
+
+// A stuck body says when it is first asked for, and comes when it is let go.
+type stuck struct {
+	asked   func()
+	release <-chan struct{}
+}
+
+func (s stuck) Read([]byte) (int, error) {
+	s.asked()
+	<-s.release
+	return 0, io.EOF
+}
+
+// Twenty clients announce full bodies and send nothing.
+func TestAnAnnouncedBodyHoldsUpNobody(t *testing.T) {
+	r := newRig(t, 1)
+	release := make(chan struct{})
+	var asked, group sync.WaitGroup
+	for range 20 {
+		asked.Add(1)
+		done := sync.OnceFunc(asked.Done)
+		req := httptest.NewRequest(http.MethodPost, "/", stuck{done, release})
+		req.ContentLength = bodyMax
+		req.Header.Set("Content-Type", contentJSON)
+		req.Header.Set("X-Amz-Target", target+"PutRecord")
+		group.Go(func() {
+			w := httptest.NewRecorder()
+			if r.door.ServeHTTP(w, req); w.Code != http.StatusBadRequest {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			done() // one that is refused is never asked
+		})
+	}
+	asked.Wait()
+	if _, err := r.producer.PutRecordBatch(t.Context(), batchOf("a")); err != nil {
+		t.Error(err)
+	}
+	close(release)
+	group.Wait()
 }
 
 func TestTwoDeliveryStreamsOfOneNameAreRefused(t *testing.T) {

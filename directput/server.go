@@ -59,7 +59,6 @@ type Server struct {
 	names   []string // sorted
 	putter  *putter
 	memory  *semaphore.Weighted
-	limit   int64
 	metrics *metrics
 	log     *zap.Logger
 }
@@ -72,11 +71,10 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	limit := max(cfg.Memory, cost(-1))
 	s := &Server{
 		streams: map[string]*DeliveryStream{},
 		putter:  &putter{patience: patience, rnd: mathrand.New(mathrand.NewPCG(backoff.Seed(), 0))},
-		memory:  semaphore.NewWeighted(limit), limit: limit,
+		memory:  semaphore.NewWeighted(max(cfg.Memory, cost(bodyMax))),
 		metrics: newMetrics(cfg.Registerer), log: cfg.Logger,
 	}
 	for _, d := range cfg.Streams {
@@ -159,28 +157,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // a client that went away sends again
 }
 
-// answer takes memory for the request before it reads it, and gives it back when
-// the answer is known.
+// answer takes memory for the request as it reads it, and gives it back when the
+// answer is known.
 func (s *Server) answer(r *http.Request, c *call) (any, *apiError) {
 	op, err := route(r, c)
 	if err != nil {
 		drain(r)
 		return nil, err
 	}
-	n := cost(r.ContentLength)
-	if n > s.limit || !s.memory.TryAcquire(n) {
+	m := &hold{s: s}
+	defer m.free()
+	if c.body, err = m.read(r); err != nil {
+		m.free() // whoever waits need not wait for what is thrown away
 		drain(r)
-		if r.ContentLength > bodyMax {
-			return nil, tooLarge()
-		}
-		return nil, slowDown()
-	}
-	s.metrics.memory.Add(float64(n))
-	defer func() {
-		s.memory.Release(n)
-		s.metrics.memory.Sub(float64(n))
-	}()
-	if c.body, err = read(r); err != nil {
 		return nil, err
 	}
 	return op(s, r.Context(), c)
@@ -209,13 +198,8 @@ func route(r *http.Request, c *call) (operation, *apiError) {
 	return op, nil
 }
 
-// cost is what a body of n bytes takes of the memory; -1 is a body of any size.
-func cost(n int64) int64 {
-	if n < 0 {
-		n = bodyMax
-	}
-	return weight*n + requestMin
-}
+// cost is what a body of n bytes takes of the memory.
+func cost(n int64) int64 { return weight*n + requestMin }
 
 func tooLarge() *apiError {
 	return &apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", fmt.Sprintf("The body is greater than %d bytes", bodyMax)}
@@ -223,20 +207,49 @@ func tooLarge() *apiError {
 
 func drain(r *http.Request) { _, _ = io.CopyN(io.Discard, r.Body, drainMax) }
 
+// A hold is what one request has of the memory. It grows with what came of the
+// body, not with what was announced: who sends nothing holds up nobody.
+type hold struct {
+	s     *Server
+	taken int64
+}
+
+func (m *hold) take(n int64) bool {
+	if !m.s.memory.TryAcquire(n) {
+		return false
+	}
+	m.taken += n
+	m.s.metrics.memory.Add(float64(n))
+	return true
+}
+
+func (m *hold) free() {
+	m.s.memory.Release(m.taken)
+	m.s.metrics.memory.Sub(float64(m.taken))
+	m.taken = 0
+}
+
 // read takes the whole body, or panics when the client went away: nobody hears
 // an answer.
-func read(r *http.Request) ([]byte, *apiError) {
-	body := make([]byte, 0, max(r.ContentLength, 0)+512)
+func (m *hold) read(r *http.Request) ([]byte, *apiError) {
+	if r.ContentLength > bodyMax {
+		return nil, tooLarge()
+	}
+	if !m.take(requestMin) {
+		return nil, slowDown()
+	}
+	body := make([]byte, 0, min(max(r.ContentLength, 0)+512, requestMin))
 	for {
 		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
+			body = slices.Grow(body, len(body))
 		}
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > bodyMax:
-			drain(r)
 			return nil, tooLarge()
+		case !m.take(weight * int64(n)):
+			return nil, slowDown()
 		case errors.Is(err, io.EOF):
 			return body, nil
 		case err != nil:

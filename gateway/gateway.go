@@ -38,7 +38,7 @@ const (
 	// inFlightMax bounds the bodies of all requests at once, and what becomes of
 	// them as JSON; a request costs a few times its body.
 	inFlightMax = 256 << 20
-	// smallBody is what a request without a body is counted as.
+	// smallBody is what a request is counted as beside its body.
 	smallBody = 4 << 10
 )
 
@@ -164,7 +164,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// reserve takes room for a body, or says that there is none.
+// reserve takes room for a request, or says that there is none.
 func (g *Gateway) reserve(n int64) bool {
 	if g.inFlight.Add(n) > inFlightMax {
 		g.inFlight.Add(-n)

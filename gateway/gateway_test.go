@@ -1,9 +1,11 @@
 package gateway_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -120,6 +122,56 @@ func TestABodyOfAMillionObjectsIsNotRead(t *testing.T) {
 	}
 	if n := r.metric("standpipe_gateway_in_flight_bytes", ""); n != 0 {
 		t.Errorf("%v bytes left", n)
+	}
+}
+
+// Thirty clients announce 10 MiB each, are asked for them, and send nothing.
+func TestAnAnnouncedBodyHoldsUpNobody(t *testing.T) {
+	r := start(t, tutorial(t), nil)
+	host, _, _ := strings.Cut(strings.TrimPrefix(r.url, "http://"), "/")
+	for range 30 {
+		c, err := net.Dial("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST /PROD/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", gateway.BodyMax)
+		line, err := bufio.NewReader(c).ReadString('\n')
+		if err != nil || !strings.Contains(line, " 100 ") {
+			t.Fatalf("%q %v", line, err)
+		}
+	}
+	if a := r.post(`{}`); a.status != 200 {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestWhatDoesNotFitBesideOthersIsToldToWait(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	backend := &script{answer: func(n int, c gateway.Call) (gateway.Reply, error) {
+		if n == 1 {
+			close(entered)
+			<-release
+		}
+		return stored(n, c)
+	}}
+	r := start(t, tutorial(t), func(c *gateway.Config) { c.Backend = backend })
+	half := "[" + strings.Repeat("{},", 300_000) + "1]" // 135 MB when read
+	first := make(chan answer, 1)
+	go func() { first <- r.post(half) }()
+	<-entered
+	if a := r.post(half); a.status != 429 || a.body != `{"message":"Too Many Requests"}` {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	if a := r.post("{}"); a.status != 200 {
+		t.Errorf("%+v", a)
+	}
+	close(release)
+	if a := <-first; a.status != 200 {
+		t.Errorf("%d %.200s", a.status, a.body)
+	}
+	if a := r.post(half); a.status != 200 {
+		t.Errorf("%d %.200s", a.status, a.body)
 	}
 }
 

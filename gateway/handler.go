@@ -126,16 +126,12 @@ func (g *Gateway) exchange(w http.ResponseWriter, x *exchange) (*answer, *fault)
 		return nil, noRoute.because(nil)
 	}
 	x.context.Put("resourcePath", x.route.Path)
-	room := x.request.ContentLength
-	if room < 0 || room > BodyMax {
-		room = BodyMax
-	}
-	room = max(room, smallBody)
-	if !g.reserve(room) {
+	room := &room{g: g, from: http.MaxBytesReader(w, x.request.Body, BodyMax)}
+	if !room.take(smallBody) {
 		return nil, tooBusy.because(nil)
 	}
-	defer g.release(room)
-	body, f := readBody(w, x.request)
+	defer room.leave()
+	body, f := room.body()
 	if f != nil {
 		return nil, f
 	}
@@ -143,10 +139,9 @@ func (g *Gateway) exchange(w http.ResponseWriter, x *exchange) (*answer, *fault)
 	if read > inFlightMax {
 		return nil, bodyTooBig.because(nil)
 	}
-	if !g.reserve(read) {
+	if !room.take(read) {
 		return nil, tooBusy.because(nil)
 	}
-	defer g.release(read)
 	x.begin(body)
 	call, f := g.transform(x, body)
 	if f != nil {
@@ -170,12 +165,45 @@ func headerBytes(req *http.Request) int {
 	return n
 }
 
-func readBody(w http.ResponseWriter, req *http.Request) ([]byte, *fault) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, BodyMax))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return nil, bodyTooBig.because(nil)
+// A room is what one request has of the memory for all. It grows with what came
+// of the body, not with what was announced: a client that sends nothing holds
+// nothing.
+type room struct {
+	g     *Gateway
+	from  io.Reader
+	taken int64
+}
+
+func (r *room) take(n int64) bool {
+	ok := r.g.reserve(n)
+	if ok {
+		r.taken += n
 	}
-	if err != nil {
+	return ok
+}
+
+func (r *room) leave() { r.g.release(r.taken) }
+
+var errFull = errors.New("there is no room for the body")
+
+// Read implements io.Reader.
+func (r *room) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if !r.take(int64(n)) {
+		return 0, errFull
+	}
+	return n, err
+}
+
+func (r *room) body() ([]byte, *fault) {
+	body, err := io.ReadAll(r)
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case large:
+		return nil, bodyTooBig.because(nil)
+	case errors.Is(err, errFull):
+		return nil, tooBusy.because(nil)
+	case err != nil:
 		return nil, &fault{reason: failedClient, detail: err}
 	}
 	return body, nil

@@ -38,11 +38,16 @@ func instantly(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
 func open(t testing.TB, stub *kinesistest.Stub) *Stream {
 	t.Helper()
+	return openAt(t, stub.URL, stub.Stream)
+}
+
+func openAt(t testing.TB, url, name string) *Stream {
+	t.Helper()
 	client := awsclient.Kinesis(aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(stub.URL), HTTPClient: httpclient.InMemory{Base: http.DefaultClient},
+		Region: "us-east-1", BaseEndpoint: &url, HTTPClient: httpclient.InMemory{Base: http.DefaultClient},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	})
-	stream, err := OpenStream(context.Background(), client, stub.Stream)
+	stream, err := OpenStream(context.Background(), client, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +115,30 @@ func TestOnlyFailedRecordsAreSentAgain(t *testing.T) {
 		t.Errorf("%d calls, the second of %d records", len(calls), len(calls[1]))
 	}
 	if sum := s.Summary(); sum.Retried != 2 || sum.Requests != 2 || sum.Records != 5 {
+		t.Errorf("summary %+v", sum)
+	}
+}
+
+// Whatever answers in Kinesis's place has stored nothing.
+func TestAResultThatNamesNoRecordIsTriedAgain(t *testing.T) {
+	puts := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := `{}`
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutRecords") {
+			body = `{"FailedRecordCount":0,"Records":[{}]}`
+			if puts++; puts > 1 {
+				body = `{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","ShardId":"s"}]}`
+			}
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, body)
+	}))
+	defer srv.Close()
+	s := New(config(openAt(t, srv.URL, "s")))
+	if err := s.Run(context.Background(), lines("a\n")); err != nil {
+		t.Fatal(err)
+	}
+	if sum := s.Summary(); sum.Retried != 1 || sum.Records != 1 {
 		t.Errorf("summary %+v", sum)
 	}
 }

@@ -135,7 +135,7 @@ func (s *Stream) Send(ctx context.Context, batch []Record) ([]error, error) {
 	}
 	results := make([]error, len(batch))
 	for n, r := range out.Records {
-		err := entryError(aws.ToString(r.ErrorCode), aws.ToString(r.ErrorMessage))
+		err := entryError(r)
 		for _, i := range bundles[n].records {
 			results[i] = err
 		}
@@ -144,15 +144,18 @@ func (s *Stream) Send(ctx context.Context, batch []Record) ([]error, error) {
 }
 
 // entryError reads the result of one record. The API knows two codes, both of
-// which a repeat may heal; any other is about the record.
-func entryError(code, message string) error {
-	switch code {
-	case "":
+// which a repeat may heal; any other is about the record. Without a code there
+// is a sequence number, or it is not Kinesis's result.
+func entryError(r types.PutRecordsResultEntry) error {
+	switch code := aws.ToString(r.ErrorCode); {
+	case code == "" && r.SequenceNumber != nil:
 		return nil
-	case "ProvisionedThroughputExceededException":
+	case code == "":
+		return &standpipe.Error{Class: standpipe.Retryable, Op: "put record", Err: errors.New("the answer has neither a sequence number nor an error")}
+	case code == "ProvisionedThroughputExceededException":
 		return &standpipe.Error{Class: standpipe.Throttled, Op: "put record", Err: errors.New(code)}
-	case "InternalFailure":
+	case code == "InternalFailure":
 		return &standpipe.Error{Class: standpipe.Retryable, Op: "put record", Err: errors.New(code)}
 	}
-	return &Refusal{Reason: code + ": " + message}
+	return &Refusal{Reason: *r.ErrorCode + ": " + aws.ToString(r.ErrorMessage)}
 }
