@@ -108,6 +108,7 @@ func TestIteratorSurvivesItsStringAndFitsIn512(t *testing.T) {
 func FuzzParseIterator(f *testing.F) {
 	f.Add(iterator{stream: "s", created: 1, shard: 2, next: 3, issued: 4}.String())
 	f.Add(`"AAAA"`)
+	f.Add("aQE\n\n\nCAwQAAHPSD0UCU3kOxQ==")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, s string) {
 		if it, ok := parseIterator(s); ok && it.String() != s && `"`+it.String()+`"` != s {

@@ -73,8 +73,9 @@ func seal(kind byte, payload []byte) string {
 
 // unseal returns the payload of a token of that kind, false for anything else.
 func unseal(kind byte, token string) ([]byte, bool) {
+	// The decoder passes over line ends, but a token has one spelling.
 	b, err := base64.StdEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) < 9 || b[0] != kind {
+	if err != nil || strings.ContainsAny(token, "\r\n") || len(b) < 9 || b[0] != kind {
 		return nil, false
 	}
 	body, sum := b[:len(b)-8], sha256.Sum256(b[:len(b)-8])
