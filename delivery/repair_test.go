@@ -55,22 +55,30 @@ func TestARepairInATinyBudgetDoesNotWaitForItself(t *testing.T) {
 	})
 }
 
+// twoHours is one flush of 16 MB in the folders of two hours, which takes two
+// pages to read.
+func twoHours(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t, 1, func(r *rig) {
+		r.settings.Limits.Bytes, r.settings.Limits.Age = 1<<30, time.Hour
+		r.settings.Absence.Ambiguous = Republish
+	})
+	r.prefix("data/!{timestamp:yyyy/MM/dd/HH}/")
+	rnd := rand.New(rand.NewPCG(9, 9))
+	time.Sleep(59 * time.Minute)
+	for n := range 16 {
+		line := fmt.Sprintf("%d %s", n, noise(rnd, 1<<20))
+		r.put("k", []byte(line), line)
+		if n == 3 {
+			time.Sleep(10 * time.Minute)
+		}
+	}
+	return r
+}
+
 func TestARepairUploadsAsItReadsAndCountsWhatItHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1, func(r *rig) {
-			r.settings.Limits.Bytes, r.settings.Limits.Age = 1<<30, time.Hour
-			r.settings.Absence.Ambiguous = Republish
-		})
-		r.prefix("data/!{timestamp:yyyy/MM/dd/HH}/")
-		rnd := rand.New(rand.NewPCG(9, 9))
-		time.Sleep(59 * time.Minute)
-		for n := range 16 { // 16 MB in two hours
-			line := fmt.Sprintf("%d %s", n, noise(rnd, 1<<20))
-			r.put("k", []byte(line), line)
-			if n == 3 {
-				time.Sleep(10 * time.Minute)
-			}
-		}
+		r := twoHours(t)
 		p := r.boot()
 		p.abortAfter(1)
 		p.run()
@@ -169,37 +177,12 @@ func TestReadsThatARepairIsRefusedShowInTheStatus(t *testing.T) {
 // stream that is longer than its retention; what is there then came later.
 func TestARepairThatRetentionOvertakesHalfWayTakesNoLaterRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1, func(r *rig) {
-			r.settings.Limits.Bytes, r.settings.Limits.Age = 1<<30, time.Hour
-			r.settings.Absence.Ambiguous = Republish
-		})
-		r.prefix("data/!{timestamp:yyyy/MM/dd/HH}/")
-		rnd := rand.New(rand.NewPCG(9, 9))
-		time.Sleep(59 * time.Minute)
-		for n := range 16 { // 16 MB in two hours, two pages
-			line := fmt.Sprintf("%d %s", n, noise(rnd, 1<<20))
-			r.put("k", []byte(line), line)
-			if n == 3 {
-				time.Sleep(10 * time.Minute)
-			}
-		}
-		p, published := r.boot(), 0
-		p.gate.set(func(_ context.Context, op string, do func() error) error {
-			if op == "publish" {
-				if published++; published == 2 {
-					p.gate.kill()
-					p.stop()
-					return errDead
-				}
-			}
-			return do()
-		})
-		p.run()
-		<-p.done
+		r := twoHours(t)
+		r.halfway()
 		r.bucket.Abort(func(sink.Upload) bool { return true })
 		before := r.lease(shardID(0))
 
-		p = r.boot()
+		p := r.boot()
 		var pages atomic.Int64
 		p.gate.set(func(_ context.Context, op string, do func() error) error {
 			if op != "GetRecords" || pages.Load() == 0 {
