@@ -214,6 +214,8 @@ func (l *loop) farewell(ctx context.Context) {
 	if l.settings.Lease.Duration == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, aside)
+	defer cancel()
 	if _, err := l.ask(ctx); err != nil {
 		return // the others find it at their next look
 	}

@@ -197,6 +197,31 @@ func TestARollingRestartOfThreeWorkersPausesNoShardForFiveSecondsAndDeliversNoth
 	})
 }
 
+// What a worker does for others when it goes must not hold it up.
+func TestAStopDoesNotWaitForAStoreThatDoesNotListTheLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, shared)
+		p := r.start()
+		r.events(0, 20)
+		r.until("all is read", func() bool { return p.metric("standpipe_read_records_total", "") == 20 })
+		p.gate.set(func(ctx context.Context, op string, do func() error) error {
+			if op == "roster" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return do()
+		})
+		began := time.Now()
+		if err := p.end(); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > aside+time.Second {
+			t.Errorf("the stop took %v", d)
+		}
+		r.verify()
+	})
+}
+
 // Those that stop together leave shards to each other, for none can know yet that
 // the others stop as well.
 func TestWorkersThatAreReplacedTogetherPauseNoShardForFiveSeconds(t *testing.T) {
