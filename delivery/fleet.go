@@ -126,7 +126,7 @@ func (l *loop) listed(err error) {
 		lasting = fmt.Errorf("the leases cannot be listed: %w", err)
 	}
 	l.mu.Lock()
-	l.unlisted = lasting
+	l.listing = lasting
 	l.mu.Unlock()
 	if err == nil {
 		l.failed = 0

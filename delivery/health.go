@@ -37,7 +37,8 @@ func (w *Worker) turning() error {
 }
 
 // Ready reports why the worker does not deliver: it has not begun, its heartbeat
-// is not stored, shards have failed, the stream is not the one that the leases are of, or they cannot be listed.
+// is not stored, shards have failed, the stream is not the one that the leases
+// are of, or they cannot be listed.
 func (w *Worker) Ready() error {
 	if !w.begun.Load() {
 		return errors.New("not started yet: the stream, the checkpoint store or the destination has not answered")
@@ -50,7 +51,7 @@ func (w *Worker) Ready() error {
 		reasons = append(reasons, fmt.Errorf("no heartbeat was stored for %s", w.pulse.silence().Round(time.Second)))
 	}
 	w.mu.Lock()
-	reasons = append(reasons, w.unfit, w.unlisted)
+	reasons = append(reasons, w.unfit, w.listing)
 	w.mu.Unlock()
 	for _, s := range w.Status() {
 		if s.State == StateFailed {

@@ -108,10 +108,10 @@ type Worker struct {
 	mu     sync.Mutex // covers what follows; never held across I/O
 	stream standpipe.Stream
 	unfit  error // why the stream cannot be delivered, until a later look finds otherwise
-	// unlisted is why the leases cannot be listed, where waiting does not help.
-	unlisted error
-	shards   map[standpipe.ShardID]*running
-	fleet    Fleet
+	// listing is why the leases cannot be listed, where waiting does not help.
+	listing error
+	shards  map[standpipe.ShardID]*running
+	fleet   Fleet
 }
 
 // NewWorker wires a worker. Run starts it.
